@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// How much fast memory the experts get, and how the layers share it.
+#pragma once
+
+#include <buddy/error.hpp>
+#include <buddy/model_shape.hpp>
+
+#include <cstdint>
+#include <numeric>
+#include <vector>
+
+namespace buddy::inline v0 {
+
+/// One pool for all layers, or one for each.
+enum class pool_layout : std::uint8_t { global, per_layer };
+
+/// Bytes of fast memory for expert records.
+struct cache_budget {
+  std::uint64_t bytes{};
+  pool_layout layout{pool_layout::per_layer};
+  /// [n_layers] bytes of one record of each layer (quantised files mix formats), or empty: all `shape.expert_bytes`.
+  std::vector<std::uint64_t> layer_bytes{};
+
+  /// floor(ratio x n_experts) records for every layer.
+  /// @param ratio  cache ratio, in (0, 1]
+  /// @throws config_error when the ratio is out of range or leaves no slot
+  static cache_budget from_ratio(model_shape const& shape, double ratio, pool_layout layout = pool_layout::per_layer) {
+    if (!(ratio > 0.0 && ratio <= 1.0))
+      detail::throw_config_error("buddy::cache_budget: cache ratio must be in (0, 1]");
+    // A ratio like 0.29 x 100 is 28.999... in binary: the smallest step that counts as the next whole slot.
+    auto const slots = static_cast<std::uint64_t>(ratio * shape.n_experts + 1e-9);
+    if (slots == 0)
+      detail::throw_config_error("buddy::cache_budget: cache ratio leaves no slot: ratio * n_experts < 1");
+    return {slots * shape.n_layers * shape.expert_bytes, layout, {}};
+  }
+};
+
+namespace detail {
+
+/// [n_layers] record sizes of a budget, checked.
+inline std::vector<std::uint64_t> record_sizes(model_shape const& shape, cache_budget const& budget) {
+  std::vector<std::uint64_t> sizes = budget.layer_bytes;
+  if (sizes.empty()) sizes.assign(shape.n_layers, shape.expert_bytes);
+  if (sizes.size() != shape.n_layers)
+    throw_config_error("buddy::cache_budget: layer_bytes must have one entry for each layer");
+  for (auto const size : sizes)
+    if (size == 0) throw_config_error("buddy::cache_budget: layer_bytes must be at least 1");
+  return sizes;
+}
+
+}  // namespace detail
+
+}  // namespace buddy::inline v0

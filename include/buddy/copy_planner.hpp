@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What must move because of one batch: demand copies, late prefetches, refills and the experts left to the CPU.
+#pragma once
+
+#include <buddy/concepts/expert_cache.hpp>
+#include <buddy/counters.hpp>
+#include <buddy/fixed_list.hpp>
+#include <buddy/layer_plan.hpp>
+#include <buddy/model_shape.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace buddy::inline v0 {
+
+/// Reserves slots for what a batch needs and lists the copies; remembers which experts were predicted, and which were
+/// missed without being fetched. No allocation after construction.
+class copy_planner {
+ public:
+  /// @param refill_after    the n-th miss without a fetch earns an expert a copy in the background; 0: never
+  /// @param prefetch_width  most copies of one prediction
+  copy_planner(model_shape const& shape, std::uint32_t refill_after, std::uint32_t prefetch_width)
+      : shape_(shape),
+        refill_after_(refill_after),
+        fetches_(shape.n_experts),
+        waits_(shape.n_experts),
+        refills_(shape.n_experts),
+        prefetches_(prefetch_width),
+        host_(shape.n_experts),
+        ghosts_(shape.n_keys(), 0),
+        prefetched_(shape.n_keys(), 0) {}
+
+  void begin_batch() noexcept { fetches_.clear(), waits_.clear(), refills_.clear(), host_.clear(); }
+
+  /// The router asked for a resident expert.
+  void hit(expert_key key, layer_counters& count) noexcept {
+    auto& was_prefetched = prefetched_[shape_.index(key)];
+    count.useful_prefetches += was_prefetched;
+    was_prefetched = 0;
+  }
+
+  /// The layer will wait for this expert.
+  /// @returns its slot: on its way already, reserved now, or `no_slot` for staging
+  template <expert_cache Cache>
+  [[nodiscard]] slot_id fetch(expert_key key, Cache& cache, layer_counters& count) noexcept {
+    slot_id slot = no_slot;
+    if (lists(fetches_, key, slot) || lists(waits_, key, slot)) return slot;
+    ghosts_[shape_.index(key)] = 0;
+    slot = cache.slot_of(key);
+    if (slot != no_slot) {  // a prefetch or a refill that came too late
+      ++count.waits;
+      hit(key, count);
+      waits_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
+      return slot;
+    }
+    slot = cache.reserve(key);
+    ++count.fetches;
+    if (slot == no_slot) ++count.staged;
+    fetches_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
+    return slot;
+  }
+
+  /// The CPU computes this expert.
+  void compute_on_host(std::uint16_t expert) noexcept {
+    for (std::uint16_t const e : host_.all())
+      if (e == expert) return;
+    host_.push(expert);
+  }
+
+  /// A miss that was not fetched still counts for the expert that was missing, so that substitution cannot freeze the
+  /// resident set.
+  template <expert_cache Cache>
+  void earn_refill(expert_key key, Cache& cache, layer_counters& count) noexcept {
+    if (refill_after_ == 0 || cache.where(key) != residency::absent) return;
+    auto& ghost = ghosts_[shape_.index(key)];
+    if (++ghost < refill_after_) return;
+    slot_id const slot = cache.reserve(key);
+    if (slot == no_slot) return;
+    ghost = 0;
+    ++count.refills;
+    refills_.push({key, slot, cache.record_bytes(key.layer), copy_reason::refill});
+  }
+
+  /// Copies that would make the predicted experts of `layer` resident, best first.
+  template <expert_cache Cache>
+  [[nodiscard]] view<expert_copy const> prefetch(std::uint16_t layer, view<std::uint16_t const> predicted, Cache& cache,
+                                                 layer_counters& count) noexcept {
+    prefetches_.clear();
+    for (std::uint16_t const e : predicted)
+      if (slot_id const s = cache.slot_of({layer, e}); s != no_slot) cache.protect(s);
+    for (std::uint16_t const e : predicted) {
+      expert_key const key{layer, e};
+      if (cache.where(key) != residency::absent) continue;
+      slot_id const slot = cache.reserve(key);
+      if (slot == no_slot) break;
+      prefetches_.push({key, slot, cache.record_bytes(layer), copy_reason::prefetch});
+      prefetched_[shape_.index(key)] = 1;
+      ++count.prefetches;
+    }
+    return prefetches_.all();
+  }
+
+  void forget_prediction(expert_key key) noexcept { prefetched_[shape_.index(key)] = 0; }
+
+  [[nodiscard]] view<expert_copy const> fetches() const noexcept { return fetches_.all(); }
+  [[nodiscard]] view<expert_copy const> waits() const noexcept { return waits_.all(); }
+  [[nodiscard]] view<expert_copy const> refills() const noexcept { return refills_.all(); }
+  [[nodiscard]] view<std::uint16_t const> host_experts() const noexcept { return host_.all(); }
+
+ private:
+  [[nodiscard]] static bool lists(fixed_list<expert_copy> const& copies, expert_key key, slot_id& slot) noexcept {
+    for (expert_copy const& c : copies.all()) {
+      if (c.expert != key) continue;
+      slot = c.slot;
+      return true;
+    }
+    return false;
+  }
+
+  model_shape shape_;
+  std::uint32_t refill_after_;
+  fixed_list<expert_copy> fetches_, waits_, refills_, prefetches_;
+  fixed_list<std::uint16_t> host_;
+  std::vector<std::uint32_t> ghosts_;     // [n_layers, n_experts] misses since the last copy
+  std::vector<std::uint8_t> prefetched_;  // [n_layers, n_experts] copied on a prediction, not yet asked for
+};
+
+}  // namespace buddy::inline v0

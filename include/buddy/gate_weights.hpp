@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The factor of each routed slot's output once the token is resolved.
+#pragma once
+
+#include <buddy/config.hpp>
+#include <buddy/layer_plan.hpp>
+#include <buddy/policy_config.hpp>
+#include <buddy/view.hpp>
+
+#include <cstdint>
+
+namespace buddy::inline v0 {
+
+/// Writes `assignment::weight` for one token.
+///
+/// Hits keep their weight. A buddy gets the missing expert's (`keep`) or its own, brought to the scale of the model's
+/// gate weights by weight / score of the slot it serves (`own`). A dropped slot gets 0. With `renormalise`, a token
+/// that lost or changed weight is scaled back to the sum it had.
+/// @param weights  [top_k] the router's gate weights
+/// @param scores   [n_experts] router probabilities; may be empty with `keep`
+/// @param row      [top_k] resolved slots, weights out
+BUDDY_HD inline void assign_gate_weights(view<std::uint16_t const> experts, view<float const> weights,
+                                         view<float const> scores, weight_mode mode, bool renormalise,
+                                         view<assignment> row) noexcept {
+  bool changed = false;
+  for (std::uint32_t s = 0; s != row.size; ++s) {
+    row[s].weight = weights[s];
+    if (row[s].how == resolution::drop) {
+      row[s].weight = 0.0F;
+      changed = true;
+    } else if (row[s].how == resolution::buddy && mode == weight_mode::own && !scores.empty()) {
+      float const of_missing = scores[experts[s]];
+      row[s].weight = of_missing > 0.0F ? scores[row[s].expert] * (weights[s] / of_missing) : 0.0F;
+      changed = true;
+    }
+  }
+  if (!renormalise || !changed) return;
+  float before = 0.0F;
+  float after = 0.0F;
+  for (std::uint32_t s = 0; s != row.size; ++s) {
+    before += weights[s];
+    after += row[s].weight;
+  }
+  if (!(after > 0.0F)) return;
+  float const factor = before / after;
+  for (assignment& slot : row) slot.weight *= factor;
+}
+
+}  // namespace buddy::inline v0

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Ties the components: routing in, plan out. The only file that knows all of them.
+#pragma once
+
+#include <buddy/assert.hpp>
+#include <buddy/batch_experts.hpp>
+#include <buddy/concepts/buddy_selector.hpp>
+#include <buddy/concepts/expert_cache.hpp>
+#include <buddy/concepts/expert_predictor.hpp>
+#include <buddy/concepts/sensitivity_estimator.hpp>
+#include <buddy/copy_planner.hpp>
+#include <buddy/counters.hpp>
+#include <buddy/fixed_list.hpp>
+#include <buddy/gate_weights.hpp>
+#include <buddy/layer_plan.hpp>
+#include <buddy/model_shape.hpp>
+#include <buddy/policy_config.hpp>
+#include <buddy/replacement_window.hpp>
+#include <buddy/resolver.hpp>
+#include <buddy/routing.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace buddy::inline v0 {
+
+/// Decides, for each layer of each step, what happens to the experts that the router asked for.
+///
+/// The host calls, for each step: `begin_step`, then for each layer in ascending order `resolve`, the copies of the
+/// plan (each ended by `commit` or `cancel`), and, if it likes, `prefetch` of a later layer. The policy moves no bytes.
+/// Nothing allocates, locks, throws or logs after construction. Not thread-safe; several policies live side by side.
+template <expert_cache Cache, expert_predictor Predictor, sensitivity_estimator Sensitivity, buddy_selector Selector>
+class policy {
+ public:
+  /// @throws config_error when the shape or the configuration is out of range
+  policy(model_shape const& shape, Cache cache, Predictor predictor, Sensitivity sensitivity, Selector selector,
+         policy_config const& config = {})
+      : shape_(checked(shape, config, cache)),
+        config_(config),
+        cache_(std::move(cache)),
+        predictor_(std::move(predictor)),
+        sensitivity_(sensitivity),
+        selector_(selector),
+        window_(config.replacement_ratio, config.ratio_window, shape.top_k),
+        batch_(shape.n_experts),
+        assignments_(std::size_t{config.max_tokens} * shape.top_k),
+        copies_(shape, config.refill_after, config.prefetch_width == 0 ? shape.top_k : config.prefetch_width),
+        predicted_(config.prefetch_width == 0 ? shape.top_k : config.prefetch_width),
+        counters_(shape.n_layers * n_phases) {}
+
+  [[nodiscard]] model_shape const& shape() const noexcept { return shape_; }
+  [[nodiscard]] policy_config const& config() const noexcept { return config_; }
+  [[nodiscard]] Cache& cache() noexcept { return cache_; }
+  [[nodiscard]] Cache const& cache() const noexcept { return cache_; }
+  [[nodiscard]] Predictor& predictor() noexcept { return predictor_; }
+
+  /// A forward pass begins.
+  void begin_step(phase p = phase::decode) noexcept {
+    ++clock_.step;
+    phase_ = p;
+    next_layer_ = 0;
+  }
+
+  /// Resolves one layer. Look-ups are judged before the batch changes the cache; each *distinct* expert counts once.
+  ///
+  /// Experts that must be copied get a slot and are in flight until `commit`; stand-ins given to a token do not count
+  /// as demand for the expert that stands in, so that substitution does not reinforce itself.
+  /// @param r  experts [n_tokens, top_k], distinct within a token; host memory; 1 <= n_tokens <= config().max_tokens
+  /// @returns the plan, valid until the next call
+  /// Time O(n_tokens x top_k) for hits; each miss adds what the selector and the eviction policy take.
+  layer_plan const& resolve(std::uint16_t layer, routing const& r) noexcept {
+    BUDDY_ASSERT(layer < shape_.n_layers && layer >= next_layer_ && clock_.step != 0);
+    BUDDY_ASSERT(r.n_tokens != 0 && r.n_tokens <= config_.max_tokens);
+    BUDDY_ASSERT(r.experts.size == r.n_tokens * shape_.top_k && r.weights.size == r.experts.size);
+    BUDDY_ASSERT(config_.weights != weight_mode::own || !r.scores.empty());
+    next_layer_ = layer + 1;
+    clock_ = {clock_.step, layer, shape_.n_layers};
+    cache_.begin_batch(clock_);
+    copies_.begin_batch();
+    assignments_.resize(r.experts.size);
+
+    auto const slot_of = cache_.residents(layer);
+    batch_.collect(r.experts, slot_of);
+    count_lookups(r);
+    resolve_rows(layer, r, slot_of);
+    place(layer, r);
+    predictor_.observe(layer, r);
+    plan_ = {layer,
+             r.n_tokens,
+             shape_.top_k,
+             std::as_const(assignments_).all(),
+             copies_.fetches(),
+             copies_.waits(),
+             copies_.host_experts(),
+             copies_.refills()};
+    return plan_;
+  }
+
+  /// Names copies that would make experts of `layer` resident before its router asks; call it after the `resolve` of
+  /// the layer before, while that one is computed. Never evicts what the present batch uses.
+  /// @returns copies to submit, best first; valid until the next call
+  [[nodiscard]] view<expert_copy const> prefetch(std::uint16_t layer) noexcept {
+    std::uint32_t const n =
+        predictor_.predict(layer, {predicted_.data(), static_cast<std::uint32_t>(predicted_.size())});
+    return copies_.prefetch(layer, {predicted_.data(), n}, cache_, at(layer));
+  }
+
+  /// The bytes of this copy have arrived: the expert is resident. Does nothing for a staged copy.
+  void commit(expert_copy const& c) noexcept {
+    if (c.slot != no_slot) cache_.commit(c.slot);
+  }
+
+  /// This copy will not happen: its slot is free again. Does nothing for a staged copy.
+  void cancel(expert_copy const& c) noexcept {
+    copies_.forget_prediction(c.expert);
+    if (c.slot != no_slot) cache_.cancel(c.slot);
+  }
+
+  [[nodiscard]] layer_counters const& counters(std::uint16_t layer, phase p = phase::decode) const noexcept {
+    return counters_[std::size_t{layer} * n_phases + static_cast<std::size_t>(p)];
+  }
+
+  /// Sum over the layers.
+  [[nodiscard]] layer_counters total(phase p = phase::decode) const noexcept {
+    layer_counters sum;
+    for (std::uint16_t l = 0; l != shape_.n_layers; ++l) sum += counters(l, p);
+    return sum;
+  }
+
+ private:
+  static model_shape const& checked(model_shape const& shape, policy_config const& config, Cache const& cache) {
+    validate(shape);
+    validate(config);
+    if constexpr (requires { cache.shape() == shape; }) {
+      if (!(cache.shape() == shape)) detail::throw_config_error("buddy::policy: the cache was made for another shape");
+    }
+    return shape;
+  }
+
+  [[nodiscard]] layer_counters& at(std::uint16_t layer) noexcept {
+    return counters_[std::size_t{layer} * n_phases + static_cast<std::size_t>(phase_)];
+  }
+
+  void count_lookups(routing const& r) noexcept {
+    auto& count = at(clock_.layer);
+    count.tokens += r.n_tokens;
+    count.lookups += batch_.distinct();
+    count.hits += batch_.distinct() - batch_.missing();
+  }
+
+  /// BuddyMoE's second decision, Eq. 2: too many distinct experts are missing.
+  [[nodiscard]] refusal closed() const noexcept {
+    if (config_.exact) return refusal::exact_mode;
+    if (config_.beta && batch_.missing() * double{q16_one} >= to_q16(*config_.beta) * double(batch_.distinct()))
+      return refusal::distribution_gate;
+    return refusal::none;
+  }
+
+  void resolve_rows(std::uint16_t layer, routing const& r, view<slot_id const> slot_of) noexcept {
+    std::array<q16, max_top_k> shares;
+    std::array<slot_outcome, max_top_k> outcomes;
+    row_rules rules{closed(), config_.on_refused, config_.order, config_.rho, max_top_k};
+    for (std::uint32_t t = 0; t != r.n_tokens; ++t) {
+      std::uint32_t const first = t * shape_.top_k;
+      auto const experts = r.experts.part(first, shape_.top_k);
+      auto const weights = r.weights.part(first, shape_.top_k);
+      auto const scores = r.scores.empty() ? r.scores : r.scores.part(t * shape_.n_experts, shape_.n_experts);
+      view<slot_outcome> const out{outcomes.data(), shape_.top_k};
+      rules.window_budget = window_.left();
+      if (batch_.missing() != 0) normalise(weights, {shares.data(), shape_.top_k});
+      token_view const token{
+          layer, clock_.step * config_.max_tokens + t, experts, {shares.data(), shape_.top_k}, scores};
+      std::uint32_t const given = resolve_row(token, slot_of, rules, sensitivity_, selector_, out);
+      window_.push(given);
+      auto const row = assignments_.all().part(first, shape_.top_k);
+      for (std::uint32_t s = 0; s != row.size; ++s)
+        row[s] = {out[s].expert, out[s].how, out[s].why, no_slot, 0.0F, out[s].rank};
+      assign_gate_weights(experts, weights, scores, config_.weights, config_.renormalise, row);
+    }
+  }
+
+  /// Gives every assignment its slot: protects all that the batch reads, then takes the slots in order, then lets the
+  /// misses that were not fetched earn their refill from what is left.
+  void place(std::uint16_t layer, routing const& r) noexcept {
+    auto const slots = assignments_.all();
+    auto& count = at(layer);
+    for (assignment& a : slots) {
+      if (a.how != resolution::own && a.how != resolution::buddy) continue;
+      a.slot = cache_.slot_of({layer, a.expert});
+      cache_.protect(a.slot);
+    }
+    for (std::uint32_t i = 0; i != slots.size; ++i) {
+      expert_key const wanted{layer, r.experts[i]};
+      if (slots[i].how == resolution::fetch) {
+        slots[i].slot = copies_.fetch(wanted, cache_, count);
+      } else if (slots[i].how == resolution::own && batch_.first_use(i)) {
+        cache_.touch(slots[i].slot);
+        copies_.hit(wanted, count);
+      }
+    }
+    for (std::uint32_t i = 0; i != slots.size; ++i) {
+      count_slot(slots[i], count);
+      if (slots[i].how == resolution::own || slots[i].how == resolution::fetch) continue;
+      if (slots[i].how == resolution::host) copies_.compute_on_host(slots[i].expert);
+      copies_.earn_refill({layer, r.experts[i]}, cache_, count);
+    }
+  }
+
+  static void count_slot(assignment const& a, layer_counters& count) noexcept {
+    ++count.slots[static_cast<std::size_t>(a.how)];
+    if (a.how != resolution::own) ++count.refusals[static_cast<std::size_t>(a.why)];
+    if (a.how == resolution::buddy) count.stand_in_rank_sum += a.rank;
+  }
+
+  model_shape shape_;
+  policy_config config_;
+  Cache cache_;
+  Predictor predictor_;
+  Sensitivity sensitivity_;
+  Selector selector_;
+  replacement_window window_;
+  batch_experts batch_;
+  fixed_list<assignment> assignments_;  // [n_tokens, top_k]
+  copy_planner copies_;
+  std::vector<std::uint16_t> predicted_;  // [prefetch width]
+  std::vector<layer_counters> counters_;  // [n_layers, n_phases]
+  layer_plan plan_;
+  step_clock clock_;
+  phase phase_ = phase::decode;
+  std::uint16_t next_layer_ = 0;
+};
+
+}  // namespace buddy::inline v0

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The rules of the batch that no component decides.
+#pragma once
+
+#include <buddy/error.hpp>
+#include <buddy/fixed_point.hpp>
+#include <buddy/model_shape.hpp>
+#include <buddy/resolution.hpp>
+#include <buddy/resolver.hpp>
+
+#include <cstdint>
+#include <optional>
+
+namespace buddy::inline v0 {
+
+/// Whose gate weight a buddy's output is multiplied with.
+enum class weight_mode : std::uint8_t {
+  keep,  ///< the missing expert's (BuddyMoE)
+  own,   ///< the buddy's own, in the scale of the model's gate weights; needs `routing::scores`
+};
+
+struct policy_config {
+  /// Never substitute: the output is bit for bit the all-resident model's.
+  bool exact = false;
+  /// What happens to a missing expert that gets no stand-in: `fetch`, `host` or `drop`.
+  resolution on_refused = resolution::fetch;
+  /// BuddyMoE's distribution gate: no stand-in in a batch whose missing share of distinct experts is >= beta.
+  std::optional<double> beta = std::nullopt;
+  /// Most stand-ins for one token at one layer; `max_top_k` is no limit.
+  std::uint32_t rho = max_top_k;
+  budget_order order = budget_order::router;
+  /// Largest share of routed slots that may get a stand-in, over the last `ratio_window` tokens of all layers.
+  double replacement_ratio = 1.0;
+  std::uint32_t ratio_window = 256;
+  weight_mode weights = weight_mode::keep;
+  /// Scale a token's weights after substitution so that they add up to what they did before.
+  bool renormalise = false;
+  /// A missing expert that was not fetched is copied in the background at its n-th such miss, so that substitution
+  /// cannot freeze the resident set; 0: never.
+  std::uint32_t refill_after = 1;
+  /// Most experts that one `prefetch` call may copy; 0: the router's top_k.
+  std::uint32_t prefetch_width = 0;
+  /// Largest batch that `resolve` will see.
+  std::uint32_t max_tokens = 1;
+};
+
+/// @throws config_error naming the member that is out of range
+inline void validate(policy_config const& c) {
+  auto const share = [](double x) { return x >= 0.0 && x <= 1.0; };
+  if (c.on_refused != resolution::fetch && c.on_refused != resolution::host && c.on_refused != resolution::drop)
+    detail::throw_config_error("buddy::policy_config: on_refused must be fetch, host or drop");
+  if (c.exact && c.on_refused == resolution::drop)
+    detail::throw_config_error("buddy::policy_config: exact mode cannot drop; on_refused must be fetch or host");
+  if (c.beta && !share(*c.beta)) detail::throw_config_error("buddy::policy_config: beta must be in [0, 1]");
+  if (!share(c.replacement_ratio))
+    detail::throw_config_error("buddy::policy_config: replacement_ratio must be in [0, 1]");
+  if (c.ratio_window == 0) detail::throw_config_error("buddy::policy_config: ratio_window must be at least 1 token");
+  if (c.max_tokens == 0) detail::throw_config_error("buddy::policy_config: max_tokens must be at least 1");
+}
+
+}  // namespace buddy::inline v0

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What calibration on the real model gives: the offline knowledge that the tables are made of.
+#pragma once
+
+#include <buddy/error.hpp>
+#include <buddy/fixed_point.hpp>
+#include <buddy/model_shape.hpp>
+#include <buddy/types.hpp>
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace buddy::inline v0 {
+
+/// Percentiles 0, 1, ..., 100 of a distribution.
+inline constexpr std::size_t n_percentiles = 101;
+
+/// Routing statistics of one model on one text. L layers, E experts a layer; every table is row-major.
+///
+/// Counts are exact, so that what is derived from them does not depend on the machine. Tables that the calibration
+/// could not fill are empty: `min_weighted` and `entropy_percentiles` need gate weights, `router_cosine` the router.
+struct profile {
+  model_shape shape;
+  std::string model;         ///< identity of the model, as its files name it
+  std::uint64_t n_tokens{};  ///< tokens that the layer with the most records saw
+
+  std::vector<std::uint64_t> activations;    ///< [L, E] tokens routed to i
+  std::vector<std::uint32_t> coactivations;  ///< [L, E, E] tokens routed to both i and j; symmetric, diagonal 0
+  std::vector<std::uint64_t> min_weighted;   ///< [L, E, E] sum of min(share of i, share of j) over those tokens, Q16
+  std::vector<std::uint32_t> transitions;    ///< [L, E, E] tokens routed to i here and to j at the layer that follows
+  std::vector<q16> entropy_percentiles;      ///< [L, 101] of the token entropy, Q16
+  std::vector<float> router_cosine;          ///< [L, E, E] cosine of the router's rows
+
+  /// Position of (i, j) in a table `[L, E, E]`.
+  [[nodiscard]] std::size_t pair_index(std::uint16_t layer, std::uint16_t i, std::uint16_t j) const noexcept {
+    return shape.index({layer, i}) * shape.n_experts + j;
+  }
+
+  /// Smallest entropy that at least `percent` % of the layer's tokens do not exceed. @pre entropies were measured
+  [[nodiscard]] q16 entropy_percentile(std::uint16_t layer, std::uint32_t percent) const noexcept {
+    return entropy_percentiles[layer * n_percentiles + percent];
+  }
+
+  bool operator==(profile const&) const = default;
+};
+
+/// Refuses the knowledge of another model. Expert sizes may differ: routing does not depend on how weights are stored.
+/// @throws config_error naming both
+inline void require_same_model(profile const& p, std::string const& model, model_shape const& shape) {
+  if (p.model != model)
+    detail::throw_config_error(
+        ("buddy::profile: made for model '" + p.model + "', but the model here is '" + model + "'").c_str());
+  auto const sizes = [](model_shape const& s) {
+    return std::to_string(s.n_layers) + " layers x " + std::to_string(s.n_experts) + " experts, top-" +
+           std::to_string(s.top_k);
+  };
+  if (sizes(p.shape) != sizes(shape))
+    detail::throw_config_error(
+        ("buddy::profile: made for " + sizes(p.shape) + " of '" + p.model + "', but the model here has " + sizes(shape))
+            .c_str());
+}
+
+}  // namespace buddy::inline v0

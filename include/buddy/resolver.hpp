@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// One token at one layer: each routed slot gets its resolution. Pure, the same source on host and device.
+#pragma once
+
+#include <buddy/concepts/buddy_selector.hpp>
+#include <buddy/concepts/sensitivity_estimator.hpp>
+#include <buddy/config.hpp>
+#include <buddy/expert_set.hpp>
+#include <buddy/resolution.hpp>
+#include <buddy/routing.hpp>
+
+#include <cstdint>
+
+namespace buddy::inline v0 {
+
+/// Which of a token's missing experts is served first, while there are stand-ins to give.
+enum class budget_order : std::uint8_t {
+  router,          ///< in the router's order: the heaviest first
+  lightest_first,  ///< by ascending gate weight, so that a budget spares the experts that matter most
+};
+
+/// What holds for every slot of the token.
+struct row_rules {
+  refusal closed{refusal::none};            ///< not `none`: no stand-in at all, for this reason
+  resolution otherwise{resolution::fetch};  ///< how a slot without a stand-in ends
+  budget_order order{budget_order::router};
+  std::uint32_t token_budget{max_top_k};   ///< rho: most stand-ins for the token
+  std::uint32_t window_budget{max_top_k};  ///< stand-ins the sliding window has left
+};
+
+/// How one routed slot ends; without slot and weight, which the caller knows.
+struct slot_outcome {
+  resolution how{resolution::own};
+  refusal why{refusal::none};
+  std::uint16_t expert{};
+  std::uint16_t rank{};
+};
+
+namespace detail {
+
+/// The missing slot to serve next. @pre missing != 0
+[[nodiscard]] BUDDY_HD constexpr std::uint32_t next_missing(slot_mask missing, token_view const& token,
+                                                            budget_order order) noexcept {
+  std::uint32_t best = max_top_k;
+  for (std::uint32_t s = 0; s != token.experts.size; ++s) {
+    if ((missing >> s & 1) == 0) continue;
+    if (order == budget_order::router) return s;
+    if (best == max_top_k || token.shares[s] < token.shares[best]) best = s;
+  }
+  return best;
+}
+
+}  // namespace detail
+
+/// Resolves the routed slots of one token.
+///
+/// Hits end as `own`. Misses ask, in `rules.order`: is the row open, does the gate bear it, is a stand-in left in the
+/// token's and in the window's budget, does the selector find one? A token never gets one expert twice.
+/// @param slot_of  [n_experts] slots of this layer's residents, `no_slot` for the rest
+/// @param out      [top_k] how each slot ends
+/// @returns the number of stand-ins given
+/// Time O(top_k) plus the gate once and the selector once for each miss. No allocation.
+template <sensitivity_estimator Gate, buddy_selector Selector>
+BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_id const> slot_of,
+                                             row_rules const& rules, Gate const& gate, Selector const& selector,
+                                             view<slot_outcome> out) noexcept {
+  slot_mask missing = 0;
+  for (std::uint32_t s = 0; s != token.experts.size; ++s) {
+    std::uint16_t const expert = token.experts[s];
+    bool const hit = slot_of[expert] != no_slot;
+    out[s] = {hit ? resolution::own : rules.otherwise, hit ? refusal::none : rules.closed, expert, 0};
+    if (!hit) missing |= slot_mask{1} << s;
+  }
+  if (missing == 0 || rules.closed != refusal::none) return 0;
+
+  slot_mask const bearable = gate.replaceable(token);
+  expert_set taken(slot_of.size);
+  for (std::uint16_t const expert : token.experts) taken.insert(expert);
+
+  std::uint32_t given = 0;
+  while (missing != 0) {
+    std::uint32_t const s = detail::next_missing(missing, token, rules.order);
+    missing &= ~(slot_mask{1} << s);
+    if ((bearable >> s & 1) == 0) {
+      out[s].why = refusal::sensitivity;
+    } else if (given == rules.token_budget) {
+      out[s].why = refusal::token_budget;
+    } else if (given == rules.window_budget) {
+      out[s].why = refusal::replacement_ratio;
+    } else if (stand_in const found = selector.select(token, slot_of, taken, s); !found.found) {
+      out[s].why = refusal::no_stand_in;
+    } else {
+      std::uint16_t const served_by = found.how == resolution::buddy ? found.expert : token.experts[s];
+      out[s] = {found.how, refusal::none, served_by, found.rank};
+      taken.insert(served_by);
+      ++given;
+    }
+  }
+  return given;
+}
+
+}  // namespace buddy::inline v0

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What goes in: the router's decision for the tokens of one layer.
+#pragma once
+
+#include <buddy/config.hpp>
+#include <buddy/fixed_point.hpp>
+#include <buddy/types.hpp>
+#include <buddy/view.hpp>
+
+#include <cstdint>
+
+namespace buddy::inline v0 {
+
+/// What the router decided for one batch at one layer; host memory, read only while `resolve` runs.
+struct routing {
+  view<std::uint16_t const> experts;  ///< [n_tokens, top_k] chosen experts, distinct within a token
+  view<float const> weights;          ///< [n_tokens, top_k] gate weights >= 0 as the model applies them
+  /// [n_tokens, n_experts] router probabilities (softmax or sigmoid over all experts), or empty when the engine hides
+  /// them. `weights` of one token must be `scores` at `experts` times one factor.
+  view<float const> scores{};
+  std::uint32_t n_tokens{1};
+};
+
+/// Bit s stands for the s-th routed slot of a token.
+using slot_mask = std::uint32_t;
+
+static_assert(max_top_k <= 32, "slot_mask has one bit for each routed slot");
+
+/// All that a gate or a selector may know of one token.
+struct token_view {
+  std::uint16_t layer{};
+  std::uint64_t number{};             ///< running number of the token, the same at every layer
+  view<std::uint16_t const> experts;  ///< [top_k]
+  view<q16 const> shares;             ///< [top_k] gate weights divided by their sum, Q16
+  view<float const> scores;           ///< [n_experts], or empty
+};
+
+/// Divides one token's gate weights by their sum; equal shares when the sum is not positive.
+/// @param shares  [top_k] out, Q16, sums to 65536 but for rounding
+BUDDY_HD constexpr void normalise(view<float const> weights, view<q16> shares) noexcept {
+  float sum = 0.0F;
+  for (float const w : weights) sum += w;
+  for (std::uint32_t s = 0; s != weights.size; ++s)
+    shares[s] = sum > 0.0F ? to_q16(weights[s] / sum) : q16_one / weights.size;
+}
+
+}  // namespace buddy::inline v0

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Fast memory as slots: which expert is in which, who may leave, and what is on its way in.
+#pragma once
+
+#include <buddy/assert.hpp>
+#include <buddy/cache_budget.hpp>
+#include <buddy/concepts/eviction_policy.hpp>
+#include <buddy/concepts/expert_cache.hpp>
+#include <buddy/slot_pool.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace buddy::inline v0 {
+
+/// Knows which expert is in which slot; owns no weights.
+///
+/// Finding is O(1): a table has one entry for each expert of the model. Entering costs what `Eviction` needs to name a
+/// victim. Nothing allocates after construction. Not thread-safe: one cache belongs to one decoding thread, and several
+/// caches live side by side (no global state).
+/// @tparam Eviction chooses who leaves; one instance for each pool.
+template <eviction_policy Eviction>
+class slot_cache {
+ public:
+  /// @param eviction_arguments  handed to each pool's `Eviction` after its capacity
+  /// @throws config_error when the shape is invalid or the budget does not hold one record of every layer
+  template <class... Arguments>
+    requires std::constructible_from<Eviction, std::size_t, Arguments const&...>
+  slot_cache(model_shape const& shape, cache_budget const& budget, Arguments const&... eviction_arguments)
+      : shape_(shape), record_bytes_((validate(shape), detail::record_sizes(shape, budget))) {
+    ready_.assign(shape.n_keys(), no_slot);
+    location_.assign(shape.n_keys(), no_slot);
+    for (auto const& plan : detail::plan_pools(record_bytes_, budget, shape.n_experts)) {
+      pools_.emplace_back(plan, Eviction(plan.capacity, eviction_arguments...));
+      slots_.resize(slots_.size() + plan.capacity);
+    }
+  }
+
+  [[nodiscard]] model_shape const& shape() const noexcept { return shape_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return slots_.size(); }
+  [[nodiscard]] std::uint64_t record_bytes(std::uint16_t layer) const noexcept { return record_bytes_[layer]; }
+  [[nodiscard]] std::uint64_t evictions() const noexcept { return evictions_; }
+
+  [[nodiscard]] std::uint64_t bytes_used() const noexcept {
+    std::uint64_t sum = 0;
+    for (auto const& pool : pools_) sum += pool.bytes_used;
+    return sum;
+  }
+
+  [[nodiscard]] std::uint64_t byte_budget() const noexcept {
+    std::uint64_t sum = 0;
+    for (auto const& pool : pools_) sum += pool.byte_budget;
+    return sum;
+  }
+
+  /// [n_experts] the slot of each expert of `layer` that can be read now, else `no_slot`; valid until the next change.
+  [[nodiscard]] view<slot_id const> residents(std::uint16_t layer) const noexcept {
+    return {ready_.data() + std::size_t{layer} * shape_.n_experts, shape_.n_experts};
+  }
+
+  [[nodiscard]] residency where(expert_key k) const noexcept {
+    if (location_[shape_.index(k)] == no_slot) return residency::absent;
+    return ready_[shape_.index(k)] == no_slot ? residency::in_flight : residency::resident;
+  }
+
+  /// The slot that holds `k` or will hold it, or `no_slot`.
+  [[nodiscard]] slot_id slot_of(expert_key k) const noexcept { return location_[shape_.index(k)]; }
+
+  /// A new batch looks experts up: the protection of the one before ends.
+  void begin_batch(step_clock const& now) noexcept {
+    ++batch_;
+    pool_of(now.layer).eviction.on_step(now);
+  }
+
+  /// The router asked for what this slot holds. @pre resident
+  void touch(slot_id s) noexcept {
+    protect(s);
+    auto& pool = pool_of(at(s).key.layer);
+    pool.eviction.on_hit(pool.local(s));
+  }
+
+  /// This batch reads the slot: it may not leave before the next `begin_batch`.
+  void protect(slot_id s) noexcept { at(s).batch = batch_; }
+
+  /// A slot to copy `k` into, evicting as needed; it is in flight until `commit` or `cancel`.
+  /// @returns `no_slot` when nothing that would have to leave may
+  /// @pre where(k) == residency::absent
+  [[nodiscard]] slot_id reserve(expert_key k) noexcept {
+    BUDDY_ASSERT(where(k) == residency::absent);
+    auto& pool = pool_of(k.layer);
+    if (!make_room(pool, record_bytes_[k.layer])) return no_slot;
+    slot_id const s = pool.take_free();
+    pool.bytes_used += record_bytes_[k.layer];
+    at(s) = {.key = k, .leases = 0, .batch = batch_, .state = residency::in_flight};
+    location_[shape_.index(k)] = s;
+    pool.eviction.on_insert(pool.local(s), k);
+    return s;
+  }
+
+  /// The bytes have arrived. @pre in flight
+  void commit(slot_id s) noexcept {
+    BUDDY_ASSERT(at(s).state == residency::in_flight);
+    at(s).state = residency::resident;
+    ready_[shape_.index(at(s).key)] = s;
+  }
+
+  /// The bytes will never arrive: the slot is free again. @pre in flight
+  void cancel(slot_id s) noexcept {
+    BUDDY_ASSERT(at(s).state == residency::in_flight);
+    release_slot(pool_of(at(s).key.layer), s);
+  }
+
+  /// Keeps what the slot holds until `release`; leases nest. For readers that outlive a batch. @pre resident
+  void lease(slot_id s) noexcept {
+    BUDDY_ASSERT(at(s).state == residency::resident);
+    ++at(s).leases;
+  }
+
+  void release(slot_id s) noexcept {
+    BUDDY_ASSERT(at(s).leases != 0);
+    --at(s).leases;
+  }
+
+  /// Puts experts in before the first step, in the order of their worth, as far as they fit without evicting.
+  void warm(view<expert_key const> keys) noexcept {
+    for (expert_key const k : keys) {
+      auto const& pool = pool_of(k.layer);
+      if (where(k) != residency::absent || !pool.fits(record_bytes_[k.layer])) continue;
+      commit(reserve(k));
+    }
+    ++batch_;
+  }
+
+  /// O(capacity + experts): whether the tables agree with each other. For tests and fuzzers.
+  [[nodiscard]] bool audit() const noexcept {
+    std::size_t held = 0;
+    for (std::size_t i = 0; i != slots_.size(); ++i) {
+      auto const& slot = slots_[i];
+      if (slot.state == residency::absent) continue;
+      ++held;
+      auto const key = shape_.index(slot.key);
+      if (location_[key] != static_cast<slot_id>(i)) return false;
+      if ((ready_[key] != no_slot) != (slot.state == residency::resident)) return false;
+    }
+    auto const located =
+        location_.size() - static_cast<std::size_t>(std::count(location_.begin(), location_.end(), no_slot));
+    return held == located && std::all_of(pools_.begin(), pools_.end(),
+                                          [](auto const& pool) { return pool.bytes_used <= pool.byte_budget; });
+  }
+
+ private:
+  struct slot_record {
+    expert_key key{};
+    std::uint32_t leases{};
+    std::uint64_t batch{};  // last batch that reads it
+    residency state{residency::absent};
+  };
+  using pool_type = detail::slot_pool<Eviction>;
+
+  [[nodiscard]] slot_record& at(slot_id s) noexcept {
+    BUDDY_ASSERT(static_cast<std::size_t>(s) < slots_.size());
+    return slots_[static_cast<std::size_t>(s)];
+  }
+
+  [[nodiscard]] pool_type& pool_of(std::uint16_t layer) noexcept { return pools_[pools_.size() == 1 ? 0 : layer]; }
+
+  [[nodiscard]] bool make_room(pool_type& pool, std::uint64_t bytes) noexcept {
+    while (!pool.fits(bytes)) {
+      slot_id const local = pool.eviction.victim([&](slot_id candidate) noexcept {
+        auto const& slot = slots_[static_cast<std::size_t>(pool.global(candidate))];
+        return slot.state == residency::resident && slot.leases == 0 && slot.batch != batch_;
+      });
+      if (local == no_slot) return false;
+      ++evictions_;
+      release_slot(pool, pool.global(local));
+    }
+    return true;
+  }
+
+  void release_slot(pool_type& pool, slot_id s) noexcept {
+    auto& slot = at(s);
+    auto const key = shape_.index(slot.key);
+    ready_[key] = location_[key] = no_slot;
+    pool.eviction.on_erase(pool.local(s));
+    pool.bytes_used -= record_bytes_[slot.key.layer];
+    pool.give_back(s);
+    slot = {};
+  }
+
+  model_shape shape_;
+  std::vector<std::uint64_t> record_bytes_;  // [n_layers]
+  std::vector<slot_id> ready_;               // [n_layers, n_experts] slots that can be read
+  std::vector<slot_id> location_;            // [n_layers, n_experts] the same, and those in flight
+  std::vector<slot_record> slots_;           // [capacity]
+  std::vector<pool_type> pools_;             // 1, or [n_layers]
+  std::uint64_t batch_ = 1;                  // 0 marks a slot that no batch has read
+  std::uint64_t evictions_ = 0;
+};
+
+}  // namespace buddy::inline v0

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// One pool of slots: a byte budget, a stack of free slots and the policy that names who leaves.
+#pragma once
+
+#include <buddy/cache_budget.hpp>
+#include <buddy/types.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace buddy::inline v0::detail {
+
+/// Sizes of one pool, before it is built.
+struct pool_plan {
+  std::uint32_t first{};     ///< its first slot
+  std::uint32_t capacity{};  ///< slots; more than fit when records differ in size, so `byte_budget` decides too
+  std::uint64_t byte_budget{};
+};
+
+/// Divides a budget: a per-layer pool holds as many records of its layer as every other, a global one whatever fits.
+/// @throws config_error when a layer would have no slot
+inline std::vector<pool_plan> plan_pools(std::vector<std::uint64_t> const& record_bytes, cache_budget const& budget,
+                                         std::uint32_t n_experts) {
+  std::vector<pool_plan> plans;
+  if (budget.layout == pool_layout::global) {
+    auto const [smallest, largest] = std::minmax_element(record_bytes.begin(), record_bytes.end());
+    if (budget.bytes < *largest) throw_config_error("buddy::slot_cache: the budget must hold at least one record");
+    auto const slots = std::min<std::uint64_t>(budget.bytes / *smallest, n_experts * record_bytes.size());
+    plans.push_back({0, static_cast<std::uint32_t>(slots), budget.bytes});
+    return plans;
+  }
+  std::uint64_t one_of_each = 0;
+  for (auto const bytes : record_bytes) one_of_each += bytes;
+  auto const slots = std::min<std::uint64_t>(budget.bytes / one_of_each, n_experts);
+  if (slots == 0) throw_config_error("buddy::slot_cache: the budget must hold at least one record of every layer");
+  for (std::size_t l = 0; l != record_bytes.size(); ++l)
+    plans.push_back(
+        {static_cast<std::uint32_t>(l * slots), static_cast<std::uint32_t>(slots), slots * record_bytes[l]});
+  return plans;
+}
+
+/// One pool; `Eviction` speaks of its slots from 0, everybody else of the cache's slots.
+template <class Eviction>
+struct slot_pool {
+  slot_pool(pool_plan const& plan, Eviction policy)
+      : first(plan.first), byte_budget(plan.byte_budget), eviction(std::move(policy)) {
+    free.reserve(plan.capacity);
+    for (std::uint32_t s = plan.capacity; s != 0; --s) free.push_back(static_cast<slot_id>(first + s - 1));
+  }
+
+  [[nodiscard]] slot_id local(slot_id s) const noexcept {
+    return static_cast<slot_id>(static_cast<std::uint32_t>(s) - first);
+  }
+  [[nodiscard]] slot_id global(slot_id s) const noexcept {
+    return static_cast<slot_id>(static_cast<std::uint32_t>(s) + first);
+  }
+  [[nodiscard]] bool fits(std::uint64_t bytes) const noexcept {
+    return !free.empty() && bytes_used + bytes <= byte_budget;
+  }
+  [[nodiscard]] slot_id take_free() noexcept {
+    slot_id const s = free.back();
+    free.pop_back();
+    return s;
+  }
+  void give_back(slot_id s) noexcept { free.push_back(s); }  // never beyond the capacity reserved above
+
+  std::uint32_t first;
+  std::uint64_t byte_budget;
+  std::uint64_t bytes_used = 0;
+  std::vector<slot_id> free;  // lowest slot on top at the start
+  Eviction eviction;
+};
+
+}  // namespace buddy::inline v0::detail
