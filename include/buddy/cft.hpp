@@ -29,9 +29,9 @@ enum class coactivation_counts : std::uint8_t {
 };
 
 struct cft_options {
-  double alpha = 1.0;                   ///< coverage in (0, 1], taken to the nearest millionth so that .8 means 4/5
-  std::vector<double> alpha_per_layer;  ///< [n_layers] instead of `alpha`, or empty
-  std::uint32_t k_max = 16;             ///< longest list
+  double alpha = 1.0;                     ///< coverage in (0, 1], taken to the nearest millionth so that .8 means 4/5
+  std::vector<double> alpha_per_layer{};  ///< [n_layers] instead of `alpha`, or empty
+  std::uint32_t k_max = 16;               ///< longest list
   coactivation_counts counts = coactivation_counts::binary;
   double laplace_eps = 0.0;  ///< added to the counts of all pairs of active experts, taken to the nearest 1/65536
 };

@@ -54,6 +54,7 @@ class copy_planner {
       waits_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
       return slot;
     }
+    forget_prediction(key);  // what was copied on it has left unused
     slot = cache.reserve(key);
     ++count.fetches;
     if (slot == no_slot) ++count.staged;
@@ -78,6 +79,7 @@ class copy_planner {
     slot_id const slot = cache.reserve(key);
     if (slot == no_slot) return;
     ghost = 0;
+    forget_prediction(key);
     ++count.refills;
     refills_.push({key, slot, cache.record_bytes(key.layer), copy_reason::refill});
   }

@@ -41,6 +41,7 @@ class policy {
          policy_config const& config = {})
       : shape_(checked(shape, config, cache)),
         config_(config),
+        beta_(static_cast<q16>(config.beta.value_or(0.0) * q16_one)),
         cache_(std::move(cache)),
         predictor_(std::move(predictor)),
         sensitivity_(sensitivity),
@@ -155,7 +156,7 @@ class policy {
   /// BuddyMoE's second decision, Eq. 2: too many distinct experts are missing.
   [[nodiscard]] refusal closed() const noexcept {
     if (config_.exact) return refusal::exact_mode;
-    if (config_.beta && batch_.missing() * double{q16_one} >= to_q16(*config_.beta) * double(batch_.distinct()))
+    if (config_.beta && std::uint64_t{batch_.missing()} * q16_one >= std::uint64_t{beta_} * batch_.distinct())
       return refusal::distribution_gate;
     return refusal::none;
   }
@@ -206,7 +207,7 @@ class policy {
       count_slot(slots[i], count);
       if (slots[i].how == resolution::own || slots[i].how == resolution::fetch) continue;
       if (slots[i].how == resolution::host) copies_.compute_on_host(slots[i].expert);
-      copies_.earn_refill({layer, r.experts[i]}, cache_, count);
+      if (batch_.first_use(i)) copies_.earn_refill({layer, r.experts[i]}, cache_, count);
     }
   }
 
@@ -218,6 +219,7 @@ class policy {
 
   model_shape shape_;
   policy_config config_;
+  q16 beta_;  // rounded down, so that 3 of 5 reach 0.6
   Cache cache_;
   Predictor predictor_;
   Sensitivity sensitivity_;

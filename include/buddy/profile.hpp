@@ -3,7 +3,6 @@
 /// What calibration on the real model gives: the offline knowledge that the tables are made of.
 #pragma once
 
-#include <buddy/error.hpp>
 #include <buddy/fixed_point.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/types.hpp>
@@ -47,20 +46,18 @@ struct profile {
   bool operator==(profile const&) const = default;
 };
 
-/// Refuses the knowledge of another model. Expert sizes may differ: routing does not depend on how weights are stored.
-/// @throws config_error naming both
-inline void require_same_model(profile const& p, std::string const& model, model_shape const& shape) {
-  if (p.model != model)
-    detail::throw_config_error(
-        ("buddy::profile: made for model '" + p.model + "', but the model here is '" + model + "'").c_str());
+/// Why a profile is not knowledge of this model, naming both; empty when it is. Expert sizes may differ: routing does
+/// not depend on how weights are stored.
+[[nodiscard]] inline std::string model_difference(profile const& p, std::string const& model,
+                                                  model_shape const& shape) {
   auto const sizes = [](model_shape const& s) {
-    return std::to_string(s.n_layers) + " layers x " + std::to_string(s.n_experts) + " experts, top-" +
+    return std::to_string(s.n_layers) + " layers of " + std::to_string(s.n_experts) + " experts, top-" +
            std::to_string(s.top_k);
   };
+  if (p.model != model) return "the profile is of model '" + p.model + "', but the model here is '" + model + "'";
   if (sizes(p.shape) != sizes(shape))
-    detail::throw_config_error(
-        ("buddy::profile: made for " + sizes(p.shape) + " of '" + p.model + "', but the model here has " + sizes(shape))
-            .c_str());
+    return "the profile of '" + p.model + "' has " + sizes(p.shape) + ", but the model here has " + sizes(shape);
+  return {};
 }
 
 }  // namespace buddy::inline v0

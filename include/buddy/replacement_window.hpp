@@ -3,9 +3,9 @@
 /// The global replacement ratio: a sliding window over the last tokens, and how many stand-ins it has left.
 #pragma once
 
-#include <buddy/fixed_point.hpp>
 #include <buddy/types.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -20,28 +20,30 @@ namespace buddy::inline v0 {
 class replacement_window {
  public:
   replacement_window(double ratio, std::uint32_t rows, std::uint32_t top_k)
-      : ratio_(to_q16(ratio)), top_k_(top_k), given_(rows, 0) {}
+      : ratio_q32_(static_cast<std::uint64_t>(std::ceil(ratio * 0x1p32))), top_k_(top_k), given_(rows, 0) {}
 
   /// Stand-ins the next row may give.
   [[nodiscard]] std::uint32_t left() const noexcept {
-    if (ratio_ >= q16_one) return max_top_k;
+    if (ratio_q32_ >= one) return max_top_k;
     // The row about to be overwritten leaves the window; until then it is full of rows that were never used.
     std::uint64_t const rows = used_ < given_.size() ? used_ + 1 : given_.size();
-    std::uint64_t const allowed = rows * top_k_ * ratio_ / q16_one;
+    std::uint64_t const allowed = rows * top_k_ * ratio_q32_ / one;
     std::uint64_t const taken = sum_ - given_[next_];
     return allowed > taken ? static_cast<std::uint32_t>(allowed - taken) : 0;
   }
 
   /// Enters the next row.
   void push(std::uint32_t given) noexcept {
-    sum_ += given - given_[next_];
+    sum_ = sum_ + given - given_[next_];
     given_[next_] = given;
     next_ = next_ + 1 == given_.size() ? 0 : next_ + 1;
     if (used_ < given_.size()) ++used_;
   }
 
  private:
-  q16 ratio_;
+  static constexpr std::uint64_t one = std::uint64_t{1} << 32;
+
+  std::uint64_t ratio_q32_;  // rounded up, so that 0.7 of 10 is 7
   std::uint32_t top_k_;
   std::vector<std::uint32_t> given_;  // [rows] ring: stand-ins of each row
   std::size_t next_ = 0;              // oldest row, overwritten by the next push

@@ -32,7 +32,7 @@ class lfu_decayed {
   /// @param half_life_steps H; infinity never forgets
   /// @throws config_error when `half_life_steps` is not above 0
   explicit lfu_decayed(std::size_t capacity, double half_life_steps = 32.0)
-      : priorities_(capacity, empty), experts_(capacity), units_per_step_(65536.0 / half_life_steps) {
+      : priorities_(capacity, empty), experts_(capacity), units_per_step_(std::min(65536.0 / half_life_steps, latest)) {
     if (!(half_life_steps > 0.0))
       detail::throw_config_error("buddy::eviction::lfu_decayed: half_life_steps must be above 0");
   }

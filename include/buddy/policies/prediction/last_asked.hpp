@@ -20,9 +20,7 @@ class last_asked {
  public:
   /// @throws config_error when the shape is not valid
   explicit last_asked(model_shape const& shape)
-      : n_experts_(shape.n_experts), experts_(shape.n_keys()), counts_(shape.n_layers) {
-    validate(shape);
-  }
+      : n_experts_(checked(shape).n_experts), experts_(shape.n_keys()), counts_(shape.n_layers) {}
 
   /// Time O(n_tokens * top_k).
   void record(std::uint16_t layer, routing const& r) noexcept {
@@ -42,6 +40,11 @@ class last_asked {
   }
 
  private:
+  static model_shape const& checked(model_shape const& shape) {
+    validate(shape);
+    return shape;
+  }
+
   std::uint16_t n_experts_;
   std::vector<std::uint16_t> experts_;  // [n_layers, n_experts]
   std::vector<std::uint16_t> counts_;   // [n_layers]

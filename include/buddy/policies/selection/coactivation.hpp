@@ -30,7 +30,7 @@ namespace buddy::inline v0::selection {
 struct coactivation {
   static constexpr std::string_view name = "coactivation";
 
-  buddy_table_ref table;
+  buddy_table_ref table{};
   std::uint32_t search_limit = 16;  ///< H: entries of the list that are looked at, resident or not
   q16 eta_q16 = 0;                  ///< weight of the live score; at most 2^30
   q16 kappa_q16 = 0;                ///< penalty for each hop

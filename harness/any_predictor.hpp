@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// One type for every expert predictor, so that a name on the command line can choose.
+#pragma once
+
+#include <buddy/concepts/expert_predictor.hpp>
+#include <buddy/policies/prediction/markov.hpp>
+#include <buddy/policies/prediction/none.hpp>
+#include <buddy/policies/prediction/previous_token.hpp>
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace harness {
+
+/// Holds the chosen predictor by value; a call costs one switch more.
+class any_predictor {
+ public:
+  using model = std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
+
+  explicit any_predictor(model chosen) : model_(std::move(chosen)) {}
+
+  [[nodiscard]] std::string_view name() const noexcept {
+    return std::visit([](auto const& m) { return buddy::name_of(m); }, model_);
+  }
+
+  void observe(std::uint16_t layer, buddy::routing const& r) noexcept {
+    std::visit([&](auto& m) { m.observe(layer, r); }, model_);
+  }
+  [[nodiscard]] std::uint32_t predict(std::uint16_t layer, buddy::view<std::uint16_t> out) noexcept {
+    return std::visit([&](auto& m) { return m.predict(layer, out); }, model_);
+  }
+
+ private:
+  model model_;
+};
+
+static_assert(buddy::expert_predictor<any_predictor>);
+
+}  // namespace harness

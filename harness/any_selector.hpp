@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// One type for every buddy selector, so that a name on the command line can choose.
+#pragma once
+
+#include <buddy/concepts/buddy_selector.hpp>
+#include <buddy/config.hpp>
+#include <buddy/policies/selection/coactivation.hpp>
+#include <buddy/policies/selection/live_score.hpp>
+#include <buddy/policies/selection/none.hpp>
+#include <buddy/policies/selection/random_resident.hpp>
+#include <buddy/policies/selection/zero_fill.hpp>
+
+#include <cstdint>
+#include <string_view>
+
+namespace harness {
+
+/// All selectors side by side and which of them speaks: a variant would not be standard layout, as the device wants.
+struct any_selector {
+  enum class model : std::uint8_t { none, random_resident, coactivation, live_score, zero_fill };
+
+  model chosen = model::none;
+  buddy::selection::none none{};
+  buddy::selection::random_resident random_resident{};
+  buddy::selection::coactivation coactivation{};
+  buddy::selection::live_score live_score{};
+  buddy::selection::zero_fill zero_fill{};
+
+ private:
+  // First, since its return type is deduced.
+  template <class Question>
+  BUDDY_HD constexpr auto ask(Question const& question) const noexcept {
+    switch (chosen) {
+      case model::random_resident:
+        return question(random_resident);
+      case model::coactivation:
+        return question(coactivation);
+      case model::live_score:
+        return question(live_score);
+      case model::zero_fill:
+        return question(zero_fill);
+      case model::none:
+        break;
+    }
+    return question(none);
+  }
+
+ public:
+  [[nodiscard]] constexpr std::string_view name() const noexcept {
+    return ask([](auto const& m) { return std::string_view{m.name}; });
+  }
+
+  [[nodiscard]] BUDDY_HD constexpr buddy::stand_in select(buddy::token_view const& token,
+                                                          buddy::view<buddy::slot_id const> slot_of,
+                                                          buddy::expert_set const& taken,
+                                                          std::uint32_t s) const noexcept {
+    return ask([&](auto const& m) { return m.select(token, slot_of, taken, s); });
+  }
+};
+
+static_assert(buddy::buddy_selector<any_selector>);
+
+}  // namespace harness

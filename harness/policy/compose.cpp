@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Makes the tables first, then the components that read them, then the policy.
+#include "harness/policy/compose.hpp"
+
+#include "harness/policy/registry.hpp"
+
+#include <buddy/cft.hpp>
+#include <buddy/error.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace harness {
+
+namespace {
+
+std::optional<buddy::buddy_table> make_buddies(policy_settings const& s, buddy::profile const* profile) {
+  if (s.selector != "coactivation") return std::nullopt;
+  return buddy::build_cft(*profile, s.lists);
+}
+
+std::vector<buddy::q16> make_layer_tau(policy_settings const& s, buddy::profile const* profile) {
+  std::vector<buddy::q16> tau;
+  if (s.sensitivity != "entropy_gate" || !s.tau_percentile) return tau;
+  if (*s.tau_percentile > 100) throw buddy::config_error("tau-percentile must be in [0, 100]");
+  if (profile->entropy_percentiles.empty())
+    throw buddy::config_error("the profile has no entropies for tau-percentile");
+  for (std::uint16_t l = 0; l != profile->shape.n_layers; ++l)
+    tau.push_back(profile->entropy_percentile(l, *s.tau_percentile));
+  return tau;
+}
+
+/// Keys in the order of their worth: the most popular expert of each layer, then the second of each, ...
+std::vector<buddy::expert_key> by_popularity(buddy::profile const& p) {
+  std::vector<std::vector<std::uint16_t>> ranked(p.shape.n_layers);
+  for (std::uint16_t l = 0; l != p.shape.n_layers; ++l) {
+    for (std::uint16_t e = 0; e != p.shape.n_experts; ++e) ranked[l].push_back(e);
+    std::stable_sort(ranked[l].begin(), ranked[l].end(), [&](std::uint16_t a, std::uint16_t b) {
+      return p.activations[p.shape.index({l, a})] > p.activations[p.shape.index({l, b})];
+    });
+  }
+  std::vector<buddy::expert_key> keys;
+  for (std::uint16_t rank = 0; rank != p.shape.n_experts; ++rank) {
+    for (std::uint16_t l = 0; l != p.shape.n_layers; ++l) keys.push_back({l, ranked[l][rank]});
+  }
+  return keys;
+}
+
+std::vector<buddy::expert_key> all_keys(buddy::model_shape const& shape) {
+  std::vector<buddy::expert_key> keys;
+  for (std::uint16_t l = 0; l != shape.n_layers; ++l) {
+    for (std::uint16_t e = 0; e != shape.n_experts; ++e) keys.push_back({l, e});
+  }
+  return keys;
+}
+
+buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::model_shape const& shape,
+                                           buddy::profile const* profile) {
+  auto const make = find_named(evictions(), "eviction", s.eviction).make;
+  auto const budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
+  buddy::slot_cache<any_eviction> cache{shape, budget, make, eviction_options{s.half_life, s.seed}};
+  std::vector<buddy::expert_key> keys;
+  if (s.cache_ratio == 1.0) {
+    keys = all_keys(shape);  // what fits at all times is there from the start
+  } else if (s.warm) {
+    // Least popular first, so that a policy by recency gives them up first.
+    keys = by_popularity(*profile);
+    keys.resize(std::min(keys.size(), cache.capacity()));
+    std::reverse(keys.begin(), keys.end());
+  }
+  cache.warm({keys.data(), static_cast<std::uint32_t>(keys.size())});
+  return cache;
+}
+
+harness_policy make_policy(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile,
+                           std::optional<buddy::buddy_table> const& buddies, std::vector<buddy::q16> const& layer_tau) {
+  component_source const from{s,
+                              shape,
+                              profile,
+                              buddies ? buddies->ref() : buddy::buddy_table_ref{},
+                              {layer_tau.data(), static_cast<std::uint32_t>(layer_tau.size())}};
+  return {shape,
+          make_cache(s, shape, profile),
+          find_named(predictors(), "predictor", s.predictor).make(from),
+          find_named(sensitivities(), "sensitivity", s.sensitivity).make(from),
+          find_named(selectors(), "selector", s.selector).make(from),
+          s.rules};
+}
+
+buddy::profile const* required(policy_settings const& s, buddy::model_shape const& shape,
+                               buddy::profile const* profile) {
+  if (profile == nullptr && needs_profile(s)) throw buddy::config_error("policy '" + s.name + "' needs a profile");
+  if (profile != nullptr) {
+    auto const difference = buddy::model_difference(*profile, profile->model, shape);
+    if (!difference.empty()) throw buddy::config_error(difference);
+  }
+  return profile;
+}
+
+}  // namespace
+
+composed_policy::composed_policy(policy_settings const& settings, buddy::model_shape const& shape,
+                                 buddy::profile const* profile)
+    : buddies_(make_buddies(settings, required(settings, shape, profile))),
+      layer_tau_(make_layer_tau(settings, profile)),
+      policy_(make_policy(settings, shape, profile, buddies_, layer_tau_)) {}
+
+}  // namespace harness

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// From settings to a policy that runs.
+#pragma once
+
+#include "harness/any_eviction.hpp"
+#include "harness/any_predictor.hpp"
+#include "harness/any_selector.hpp"
+#include "harness/any_sensitivity.hpp"
+#include "harness/policy/settings.hpp"
+
+#include <buddy/buddy_table.hpp>
+#include <buddy/policy.hpp>
+#include <buddy/profile.hpp>
+#include <buddy/slot_cache.hpp>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+namespace harness {
+
+using harness_policy = buddy::policy<buddy::slot_cache<any_eviction>, any_predictor, any_sensitivity, any_selector>;
+
+/// A policy and the tables that it reads.
+class composed_policy {
+ public:
+  /// @param shape    with the record size that is charged
+  /// @param profile  of this model; may be null when `needs_profile(settings)` is false; not kept
+  /// @throws buddy::config_error when a name is unknown, a value is out of range, or the profile is missing
+  composed_policy(policy_settings const& settings, buddy::model_shape const& shape, buddy::profile const* profile);
+
+  [[nodiscard]] harness_policy& policy() noexcept { return policy_; }
+  [[nodiscard]] harness_policy const& policy() const noexcept { return policy_; }
+
+ private:
+  std::optional<buddy::buddy_table> buddies_;
+  std::vector<buddy::q16> layer_tau_;  // [n_layers], or empty
+  harness_policy policy_;
+};
+
+}  // namespace harness

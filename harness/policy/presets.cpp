@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What each named policy is made of.
+#include "harness/policy/presets.hpp"
+
+#include <buddy/error.hpp>
+
+#include <array>
+
+namespace harness {
+
+namespace {
+
+using settings = policy_settings;
+
+void substitute(settings& s, char const* selector) {
+  s.sensitivity = "always";
+  s.selector = selector;
+}
+
+/// Only the light slots are replaced; the heavy ones are fetched, and they alone are admitted.
+void substitute_light(settings& s, char const* selector) {
+  s.sensitivity = "weight_gate";
+  s.selector = selector;
+  s.rules.refill_after = 0;
+}
+
+/// As evaluated in the paper: fixed tau .95, 16 buddies, the first resident one; what is refused is fetched, what was
+/// replaced is not. The same as `buddy::policies::buddymoe`.
+void buddymoe(settings& s, std::uint32_t rho) {
+  s.sensitivity = "entropy_gate";
+  s.selector = "coactivation";
+  s.rules.rho = rho;
+  s.rules.refill_after = 0;
+}
+
+constexpr std::array<preset, 13> table{{
+    {"all_resident", "every expert in fast memory: the upper bound", [](settings& s) { s.cache_ratio = 1.0; }},
+    {"fetch", "per-layer LRU, every miss is fetched", [](settings&) {}},
+    {"prefetch", "fetch, and copies ahead what usually follows",
+     [](settings& s) {
+       s.predictor = "markov";
+       s.rules.prefetch_width = 1;
+     }},
+    {"drop", "every miss is left out", [](settings& s) { substitute(s, "zero_fill"); }},
+    {"random", "every miss is served by a random resident expert",
+     [](settings& s) { substitute(s, "random_resident"); }},
+    {"buddymoe", "BuddyMoE as published: tau .95, 16 buddies, at most 3 a token", [](settings& s) { buddymoe(s, 3); }},
+    {"buddymoe_rho4", "BuddyMoE with at most 4 a token", [](settings& s) { buddymoe(s, 4); }},
+    {"live_score", "every miss is served by the resident expert the router likes best, at its own weight",
+     [](settings& s) {
+       substitute(s, "live_score");
+       s.rules.weights = buddy::weight_mode::own;
+     }},
+    {"drop_light", "slots of gate share below .12 are left out, the others fetched",
+     [](settings& s) { substitute_light(s, "zero_fill"); }},
+    {"random_light", "... are served by a random resident expert",
+     [](settings& s) { substitute_light(s, "random_resident"); }},
+    {"buddy_light", "... are served by a co-activation buddy",
+     [](settings& s) { substitute_light(s, "coactivation"); }},
+    {"live_light", "... are served by the resident expert the router likes best, at its own weight",
+     [](settings& s) {
+       substitute_light(s, "live_score");
+       s.rules.weights = buddy::weight_mode::own;
+     }},
+    {"buddy", "every miss is served by a co-activation buddy: BuddyMoE without its gates",
+     [](settings& s) { substitute(s, "coactivation"); }},
+}};
+
+}  // namespace
+
+std::span<preset const> presets() { return table; }
+
+policy_settings preset_settings(std::string_view name) {
+  std::string known;
+  for (preset const& p : table) {
+    if (p.name == name) {
+      settings s;
+      s.name = name;
+      p.apply(s);
+      return s;
+    }
+    known += (known.empty() ? "" : ", ") + std::string{p.name};
+  }
+  throw buddy::config_error("unknown policy '" + std::string{name} + "': one of " + known);
+}
+
+}  // namespace harness

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The four tables.
+#include "harness/policy/registry.hpp"
+
+#include <array>
+
+namespace harness {
+
+namespace {
+
+any_predictor make_markov(component_source const& from) {
+  buddy::prediction::markov m{from.shape, 1};
+  if (from.settings.warm && from.profile != nullptr) {
+    auto const& counts = from.profile->transitions;
+    m.seed({counts.data(), static_cast<std::uint32_t>(counts.size())});
+  }
+  return any_predictor{std::move(m)};
+}
+
+any_sensitivity make_entropy_gate(component_source const& from) {
+  using buddy::sensitivity::entropy_gate;
+  policy_settings const& s = from.settings;
+  entropy_gate gate = from.layer_tau.empty() ? entropy_gate::fixed(s.tau) : entropy_gate::per_layer(from.layer_tau);
+  if (s.temperature != 1.0) gate = gate.with_temperature(s.temperature);
+  if (s.gamma) gate = gate.with_margin(*s.gamma);
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::entropy_gate;
+  any.entropy_gate = gate;
+  return any;
+}
+
+any_sensitivity make_margin_gate(component_source const& from) {
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::margin_gate;
+  if (from.settings.gamma) any.margin_gate = buddy::sensitivity::margin_gate::fixed(*from.settings.gamma);
+  return any;
+}
+
+any_sensitivity make_weight_gate(component_source const& from) {
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::weight_gate;
+  any.weight_gate = buddy::sensitivity::weight_gate::fixed(from.settings.weight_threshold);
+  return any;
+}
+
+template <any_sensitivity::model Chosen>
+any_sensitivity make_plain_sensitivity(component_source const&) {
+  any_sensitivity any;
+  any.chosen = Chosen;
+  return any;
+}
+
+template <any_selector::model Chosen>
+any_selector make_plain_selector(component_source const&) {
+  any_selector any;
+  any.chosen = Chosen;
+  return any;
+}
+
+any_selector make_random_resident(component_source const& from) {
+  any_selector any;
+  any.chosen = any_selector::model::random_resident;
+  any.random_resident.seed = from.settings.seed;
+  return any;
+}
+
+any_selector make_coactivation(component_source const& from) {
+  double const eta = from.settings.eta;
+  if (!(eta >= 0.0 && eta <= 16384.0)) throw buddy::config_error("eta must be in [0, 16384]");
+  any_selector any;
+  any.chosen = any_selector::model::coactivation;
+  any.coactivation.table = from.buddies;
+  any.coactivation.search_limit = from.settings.search_limit;
+  any.coactivation.eta_q16 = buddy::to_q16(eta);
+  return any;
+}
+
+using model = any_eviction::model;
+
+constexpr std::array<named<any_eviction::maker>, 4> eviction_table{{
+    {"lru", "least recently used",
+     [](std::size_t n, eviction_options const&) -> model { return buddy::eviction::lru{n}; }},
+    {"lru_token", "LRU in whole tokens that looks ahead within one",
+     [](std::size_t n, eviction_options const&) -> model { return buddy::eviction::lru_token{n}; }},
+    {"lfu_decayed", "least frequently used, forgotten with --half-life",
+     [](std::size_t n, eviction_options const& o) -> model {
+       return buddy::eviction::lfu_decayed{n, o.half_life_steps};
+     }},
+    {"random", "a random one (control)",
+     [](std::size_t n, eviction_options const& o) -> model { return buddy::eviction::random{n, o.seed}; }},
+}};
+
+constexpr std::array<named<predictor_maker>, 3> predictor_table{{
+    {"none", "nothing is copied ahead",
+     [](component_source const& from) { return any_predictor{buddy::prediction::none{from.shape}}; }},
+    {"previous_token", "the layer's experts of the token before",
+     [](component_source const& from) { return any_predictor{buddy::prediction::previous_token{from.shape}}; }},
+    {"markov", "what usually follows the experts of the layer before", make_markov},
+}};
+
+constexpr std::array<named<sensitivity_maker>, 5> sensitivity_table{{
+    {"never", "no slot may be replaced", make_plain_sensitivity<any_sensitivity::model::never>},
+    {"always", "every slot may be replaced", make_plain_sensitivity<any_sensitivity::model::always>},
+    {"entropy_gate", "tokens with flat gate weights: TAE above --tau or --tau-percentile", make_entropy_gate},
+    {"margin_gate", "tokens whose two largest shares are closer than --gamma", make_margin_gate},
+    {"weight_gate", "slots whose share is below --weight-threshold", make_weight_gate},
+}};
+
+constexpr std::array<named<selector_maker>, 5> selector_table{{
+    {"none", "no stand-in", make_plain_selector<any_selector::model::none>},
+    {"random_resident", "any resident expert (control)", make_random_resident},
+    {"coactivation", "BuddyMoE: the peer most often active together with the missing expert", make_coactivation},
+    {"live_score", "the resident expert that the router likes best",
+     make_plain_selector<any_selector::model::live_score>},
+    {"zero_fill", "the slot is left out (control)", make_plain_selector<any_selector::model::zero_fill>},
+}};
+
+}  // namespace
+
+std::span<named<any_eviction::maker> const> evictions() { return eviction_table; }
+std::span<named<predictor_maker> const> predictors() { return predictor_table; }
+std::span<named<sensitivity_maker> const> sensitivities() { return sensitivity_table; }
+std::span<named<selector_maker> const> selectors() { return selector_table; }
+
+}  // namespace harness

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The built-in machines, and the reader of others.
+#include "harness/sim/hardware.hpp"
+
+#include <buddy/error.hpp>
+#include <buddy/io/mapped_file.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <cmath>
+#include <string_view>
+
+namespace harness {
+
+namespace {
+
+// Device memory is charged at 0.9 of its datasheet bandwidth, which large copies reach. The links are what one pinned
+// copy stream reaches on PCIe 5.0 x16 and 4.0 x16; the handshake is a synchronising round trip under Linux. Launches of
+// one decoded layer cost 5 us for attention and 12 us for the experts, the policy's own kernel 2 us.
+std::array<hardware, 3> const& machines() {
+  static std::array<hardware, 3> const all{{
+      {"rtx4090-pcie4", 1008 * 0.9, 25, 10, 60, 5, 12, 2, 26},
+      {"a100-pcie4", 2039 * 0.9, 25, 10, 100, 5, 12, 2, 26},
+      {"h200-pcie5", 4800 * 0.9, 55, 10, 200, 5, 12, 2, 26},
+  }};
+  return all;
+}
+
+struct field {
+  std::string_view name;
+  double hardware::* value;
+  double least;
+  double most;
+};
+
+constexpr double most_gbps = 1e6;
+constexpr double most_us = 1e6;
+constexpr std::array<field, 8> fields{{
+    {"device_gbps", &hardware::device_gbps, 1e-3, most_gbps},
+    {"link_gbps", &hardware::link_gbps, 1e-3, most_gbps},
+    {"link_latency_us", &hardware::link_latency_us, 0, most_us},
+    {"cpu_gbps", &hardware::cpu_gbps, 1e-3, most_gbps},
+    {"layer_fixed_us", &hardware::layer_fixed_us, 0, most_us},
+    {"moe_fixed_us", &hardware::moe_fixed_us, 0, most_us},
+    {"resolve_us", &hardware::resolve_us, 0, most_us},
+    {"host_handshake_us", &hardware::host_handshake_us, 0, most_us},
+}};
+
+[[noreturn]] void refuse(std::string const& file, std::string const& rule) {
+  throw buddy::config_error(file + ": " + rule);
+}
+
+double number_in(nlohmann::json const& object, field const& f, std::string const& file) {
+  std::string const name{f.name};
+  auto const at = object.find(name);
+  if (at == object.end()) refuse(file, name + " is missing");
+  if (!at->is_number()) refuse(file, name + " must be a number");
+  auto const x = at->get<double>();
+  if (!(x >= f.least && x <= f.most))
+    refuse(file, name + " must be in [" + nlohmann::json(f.least).dump() + ", " + nlohmann::json(f.most).dump() + "]");
+  return x;
+}
+
+hardware parse(std::string_view text, std::string const& file) {
+  auto const json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) refuse(file, "must be one JSON object");
+  hardware h;
+  auto const name = json.find("name");
+  if (name == json.end() || !name->is_string()) refuse(file, "name must be a string");
+  h.name = name->get<std::string>();
+  for (field const& f : fields) h.*f.value = number_in(json, f, file);
+  if (json.size() != fields.size() + 1) refuse(file, "has fields that no machine has");
+  return h;
+}
+
+}  // namespace
+
+std::span<hardware const> builtin_hardware() { return machines(); }
+
+hardware load_hardware(std::string const& name) {
+  if (name.size() > 5 && name.compare(name.size() - 5, 5, ".json") == 0) {
+    buddy::io::mapped_file const file{name};
+    auto const bytes = file.bytes();
+    return parse({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, name);
+  }
+  std::string known;
+  for (hardware const& h : machines()) {
+    if (h.name == name) return h;
+    known += (known.empty() ? "" : ", ") + h.name;
+  }
+  throw buddy::config_error("unknown hardware '" + name + "': one of " + known + ", or a .json file");
+}
+
+}  // namespace harness

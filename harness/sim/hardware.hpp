@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What the modelled machine is like.
+#pragma once
+
+#include <span>
+#include <string>
+
+namespace harness {
+
+/// One machine with an accelerator. Gigabytes are 10^9 bytes.
+struct hardware {
+  std::string name;
+  double device_gbps{};        ///< effective bandwidth of device memory, GB/s
+  double link_gbps{};          ///< host to device, GB/s
+  double link_latency_us{};    ///< of one isolated copy
+  double cpu_gbps{};           ///< rate at which the CPU reads the weights of experts that it computes, GB/s
+  double layer_fixed_us{};     ///< launches of the layer without its experts
+  double moe_fixed_us{};       ///< launches of the expert part
+  double resolve_us{};         ///< the policy's decision on the device
+  double host_handshake_us{};  ///< device to host and back, once for each layer that uses the CPU
+};
+
+/// The machines known by name.
+[[nodiscard]] std::span<hardware const> builtin_hardware();
+
+/// @param name  of a machine, or a file ending in .json with exactly the fields above
+/// @throws buddy::config_error when there is no such machine, or the file breaks a rule
+[[nodiscard]] hardware load_hardware(std::string const& name);
+
+}  // namespace harness

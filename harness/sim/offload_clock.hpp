@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The virtual time of a model whose experts come over a link: what each layer of each token costs.
+#pragma once
+
+#include "harness/sim/layer_cost.hpp"
+
+#include <buddy/assert.hpp>
+#include <buddy/layer_plan.hpp>
+#include <buddy/policies/transfer/sim_link.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace harness {
+
+/// What has been charged so far.
+struct clock_totals {
+  std::uint64_t layers{};
+  std::uint64_t elapsed_ns{};
+  std::uint64_t stall_ns{};                   ///< beyond what the layers take with every expert resident
+  std::array<std::uint64_t, 3> link_bytes{};  ///< moved, by `buddy::copy_reason`
+  std::uint64_t background_refused{};         ///< refills and prefetches that found the link's queue full
+  std::uint64_t background_cancelled{};       ///< ... that gave way before they began
+
+  [[nodiscard]] std::uint64_t all_link_bytes() const noexcept { return link_bytes[0] + link_bytes[1] + link_bytes[2]; }
+};
+
+/// Charges time, one token at a time, and plays the host engine towards the policy: every copy that a plan lists ends
+/// in `commit` or `cancel`.
+///
+/// With M fetched of k distinct experts a layer takes
+///   rest + resolve + max((k - 1) t_e, M t_x) + t_e          (M > 0; t_e one expert's read, t_x one copy)
+///   rest + resolve + k t_e                                  (M = 0)
+/// since all but the last to arrive are computed while the link works. Experts on the CPU run beside that. Background
+/// copies use the link when no layer waits for it; once one does, those that have not begun give way.
+class offload_clock {
+ public:
+  /// Refills and prefetches that may wait for the link or be under way.
+  static constexpr std::size_t background_limit = 4;
+
+  offload_clock(hardware const& h, charged_shape const& s) : cost_(cost_of(h, s)), link_(link_of(h)) {
+    background_.reserve(background_limit);
+  }
+
+  /// The layer runs up to its router; what has arrived by then is resident. Call it before `policy.resolve`.
+  template <class Policy>
+  void begin_layer(Policy& policy) {
+    layer_began_ns_ = link_.now_ns();
+    link_.advance_to(layer_began_ns_ + cost_.rest_ns);
+    settle(policy);
+  }
+
+  /// Executes the plan of this layer, and lets the policy prefetch for the one that follows.
+  template <class Policy>
+  void run_layer(Policy& policy, buddy::layer_plan const& plan) {
+    BUDDY_ASSERT(plan.n_tokens == 1);
+    std::uint64_t const start = link_.now_ns() + cost_.resolve_ns;
+    link_.advance_to(start);
+    auto const device = count_device(plan);
+    std::uint64_t const host = host_ns(plan);
+    make_way(policy, plan);
+    submit_demand(plan);
+    submit_background(policy, plan.refills);
+    submit_background(policy, policy.prefetch(next_layer(policy, plan.layer)));
+
+    std::uint64_t end = start + device * cost_.expert_ns;
+    if (!demand_.empty()) {
+      for (pending const& p : demand_) link_.wait(p.ticket);
+      end = std::max(end - cost_.expert_ns, link_.now_ns()) + cost_.expert_ns;
+    }
+    link_.advance_to(std::max(end, start + host));
+    finish_demand(policy);
+    settle(policy);
+    account(plan.top_k);
+  }
+
+  [[nodiscard]] clock_totals const& totals() const noexcept { return totals_; }
+  [[nodiscard]] layer_cost const& cost() const noexcept { return cost_; }
+
+ private:
+  struct pending {
+    buddy::expert_copy copy;
+    buddy::ticket ticket;
+    bool in_background;  // already submitted by a prefetch or a refill, and settled as such
+  };
+
+  /// Distinct experts that the device reads in this layer; a token never computes one twice.
+  [[nodiscard]] static std::uint64_t count_device(buddy::layer_plan const& plan) noexcept {
+    return static_cast<std::uint64_t>(
+        std::count_if(plan.assignments.begin(), plan.assignments.end(), [](buddy::assignment const& a) {
+          return a.how == buddy::resolution::own || a.how == buddy::resolution::buddy ||
+                 a.how == buddy::resolution::fetch;
+        }));
+  }
+
+  [[nodiscard]] std::uint64_t host_ns(buddy::layer_plan const& plan) const noexcept {
+    return plan.host_experts.empty() ? 0 : cost_.handshake_ns + plan.host_experts.size * cost_.host_expert_ns;
+  }
+
+  template <class Policy>
+  [[nodiscard]] static std::uint16_t next_layer(Policy const& policy, std::uint16_t layer) noexcept {
+    return static_cast<std::uint16_t>((layer + 1) % policy.shape().n_layers);
+  }
+
+  /// Cancels what has not begun: everything that this layer does not need when the layer waits for the link, else only
+  /// prefetches for this layer, which come too late.
+  template <class Policy>
+  void make_way(Policy& policy, buddy::layer_plan const& plan) {
+    bool const waits_for_link = !plan.fetches.empty() || !plan.waits.empty();
+    auto const gives_way = [&](pending const& p) {
+      bool const late = p.copy.why == buddy::copy_reason::prefetch && p.copy.expert.layer == plan.layer;
+      if (!(waits_for_link || late) || needed(p.copy.expert, plan) || !link_.cancel(p.ticket)) return false;
+      policy.cancel(p.copy);
+      ++totals_.background_cancelled;
+      return true;
+    };
+    background_.erase(std::remove_if(background_.begin(), background_.end(), gives_way), background_.end());
+  }
+
+  [[nodiscard]] static bool needed(buddy::expert_key key, buddy::layer_plan const& plan) noexcept {
+    return std::any_of(plan.waits.begin(), plan.waits.end(),
+                       [&](buddy::expert_copy const& c) { return c.expert == key; });
+  }
+
+  void submit_demand(buddy::layer_plan const& plan) {
+    demand_.clear();
+    for (pending const& p : background_) {
+      if (needed(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true});
+    }
+    for (buddy::expert_copy const& c : plan.fetches) {
+      buddy::ticket const t = link_.submit(c);
+      BUDDY_ASSERT(t != buddy::no_ticket);  // the queue holds more than the background and one token's experts
+      demand_.push_back({c, t, false});
+    }
+  }
+
+  template <class Policy>
+  void submit_background(Policy& policy, buddy::view<buddy::expert_copy const> copies) {
+    for (buddy::expert_copy const& c : copies) {
+      if (background_.size() == background_limit) {
+        policy.cancel(c);
+        ++totals_.background_refused;
+      } else {
+        background_.push_back({c, link_.submit(c), true});
+      }
+    }
+  }
+
+  template <class Policy>
+  void finish_demand(Policy& policy) {
+    for (pending const& p : demand_) {
+      if (p.in_background) continue;
+      policy.commit(p.copy);
+      count_bytes(p.copy);
+    }
+  }
+
+  /// Tells the policy which background copies have arrived.
+  template <class Policy>
+  void settle(Policy& policy) {
+    auto const arrived = [&](pending const& p) {
+      if (!link_.done(p.ticket)) return false;
+      policy.commit(p.copy);
+      count_bytes(p.copy);
+      return true;
+    };
+    background_.erase(std::remove_if(background_.begin(), background_.end(), arrived), background_.end());
+  }
+
+  void count_bytes(buddy::expert_copy const& c) noexcept {
+    totals_.link_bytes[static_cast<std::size_t>(c.why)] += c.bytes;
+  }
+
+  void account(std::uint32_t top_k) noexcept {
+    std::uint64_t const took = link_.now_ns() - layer_began_ns_;
+    std::uint64_t const resident = cost_.rest_ns + cost_.resolve_ns + top_k * cost_.expert_ns;
+    ++totals_.layers;
+    totals_.elapsed_ns += took;
+    totals_.stall_ns += took > resident ? took - resident : 0;  // a layer that drops experts may take less
+  }
+
+  layer_cost cost_;
+  buddy::transfer::sim_link link_;
+  std::vector<pending> background_;  // in the order of submission
+  std::vector<pending> demand_;      // what this layer waits for
+  clock_totals totals_;
+  std::uint64_t layer_began_ns_{};
+};
+
+}  // namespace harness

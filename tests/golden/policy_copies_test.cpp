@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+// Copies that nobody waits for: predictions and refills.
+#include "catch.hpp"
+#include "golden/tiny_models.hpp"
+
+#include <buddy/policy.hpp>
+
+#include <cstdint>
+
+using buddy::residency;
+using buddy::resolution;
+
+namespace {
+
+/// A policy that foretells experts 4 and 5, with residents 8 and 9, top-2.
+auto foretelling(std::uint32_t slots, buddy::policy_config const& config = {.exact = true}) {
+  return tiny::one_layer(2, slots, {8, 9}, config, {}, tiny::lowest_resident{}, tiny::foretold{{4, 5}});
+}
+
+}  // namespace
+
+TEST_CASE("a prefetched expert that arrives in time is a hit", "[golden][policy]") {
+  auto policy = foretelling(4);
+  auto const copies = policy.prefetch(0);
+  REQUIRE(copies.size == 2);
+  CHECK(copies[0].expert == buddy::expert_key{0, 4});
+  CHECK(copies[0].why == buddy::copy_reason::prefetch);
+  for (auto const& c : copies) policy.commit(c);
+  auto const& plan = tiny::step(policy, {4, 8});
+  CHECK(plan.fetches.empty());
+  CHECK(plan.waits.empty());
+  CHECK(policy.counters(0).hits == 2);
+  CHECK(policy.counters(0).prefetches == 2);
+  CHECK(policy.counters(0).useful_prefetches == 1);  // 5 was not asked for
+  tiny::step(policy, {4, 8});
+  CHECK(policy.counters(0).useful_prefetches == 1);  // 4 counts once
+}
+
+TEST_CASE("a prefetched expert that is late is waited for, not fetched again", "[golden][policy]") {
+  auto policy = foretelling(4);
+  auto const slot = policy.prefetch(0)[0].slot;
+  policy.begin_step();
+  auto const& plan = policy.resolve(0, tiny::batch{4, 0});
+  CHECK(plan.at(0, 0).how == resolution::fetch);
+  CHECK(plan.at(0, 0).slot == slot);
+  REQUIRE(plan.waits.size == 1);
+  CHECK(plan.waits[0].expert == buddy::expert_key{0, 4});
+  CHECK(plan.waits[0].slot == slot);
+  REQUIRE(plan.fetches.size == 1);  // only 0
+  CHECK(plan.fetches[0].expert == buddy::expert_key{0, 0});
+  CHECK(policy.counters(0).waits == 1);
+  CHECK(policy.counters(0).fetches == 1);
+  CHECK(policy.counters(0).useful_prefetches == 1);
+  CHECK(policy.counters(0).hits == 0);  // it was not there
+  policy.commit(plan.waits[0]);
+  CHECK(policy.cache().where({0, 4}) == residency::resident);
+}
+
+TEST_CASE("a cancelled prefetch gives its slot back and is no use", "[golden][policy]") {
+  auto policy = foretelling(4);
+  auto const copy = policy.prefetch(0)[0];
+  policy.cancel(copy);
+  CHECK(policy.cache().where({0, 4}) == residency::absent);
+  auto const& plan = tiny::step(policy, {4, 8});
+  REQUIRE(plan.fetches.size == 1);
+  CHECK(plan.waits.empty());
+  CHECK(policy.counters(0).useful_prefetches == 0);
+}
+
+TEST_CASE("a prefetch that leaves unused is no use when its expert is fetched later", "[golden][policy]") {
+  auto policy = tiny::one_layer(1, 1, {}, {.exact = true}, {}, tiny::lowest_resident{}, tiny::foretold{{4}});
+  for (auto const& c : policy.prefetch(0)) policy.commit(c);
+  tiny::step(policy, {0});  // takes the only slot
+  tiny::step(policy, {4});  // fetched on demand
+  tiny::step(policy, {4});  // a hit that owes nothing to the prediction
+  CHECK(policy.counters(0).hits == 1);
+  CHECK(policy.counters(0).prefetches == 1);
+  CHECK(policy.counters(0).useful_prefetches == 0);
+}
+
+TEST_CASE("a prefetch never takes what the present batch uses", "[golden][policy]") {
+  auto policy = foretelling(2);
+  tiny::step(policy, {8, 9});
+  CHECK(policy.prefetch(0).empty());
+  CHECK(policy.cache().where({0, 8}) == residency::resident);
+}
+
+TEST_CASE("a prefetch never takes what it foretells itself", "[golden][policy]") {
+  // 4 is resident and old; making room for 5 must not cost it.
+  auto policy = tiny::one_layer(1, 2, {4, 9}, {.exact = true, .prefetch_width = 2}, {}, tiny::lowest_resident{},
+                                tiny::foretold{{5, 4}});
+  REQUIRE(policy.prefetch(0).size == 1);
+  CHECK(policy.cache().where({0, 4}) == residency::resident);
+  CHECK(policy.cache().where({0, 9}) == residency::absent);
+}
+
+TEST_CASE("the prefetch width bounds one call", "[golden][policy]") {
+  auto policy = foretelling(4, {.exact = true, .prefetch_width = 1});
+  CHECK(policy.prefetch(0).size == 1);
+  CHECK(policy.counters(0).prefetches == 1);
+}
+
+TEST_CASE("an expert that is replaced again and again is brought in at its n-th miss", "[golden][policy]") {
+  auto policy = tiny::one_layer(1, 3, {8, 9}, {.refill_after = 3});
+  for (int miss = 1; miss != 3; ++miss) {
+    auto const& plan = tiny::step(policy, {0});
+    CHECK(plan.at(0, 0).how == resolution::buddy);
+    CHECK(plan.refills.empty());
+  }
+  auto const& third = tiny::step(policy, {0});
+  CHECK(third.at(0, 0).how == resolution::buddy);  // nothing waits for a refill
+  REQUIRE(third.refills.size == 1);
+  CHECK(third.refills[0].expert == buddy::expert_key{0, 0});
+  CHECK(third.refills[0].why == buddy::copy_reason::refill);
+  CHECK(third.fetches.empty());
+  CHECK(tiny::step(policy, {0}).at(0, 0).how == resolution::own);
+  CHECK(policy.counters(0).refills == 1);
+}
+
+TEST_CASE("an expert that several tokens of a batch miss has missed once", "[golden][policy]") {
+  auto policy = tiny::one_layer(1, 3, {8, 9}, {.refill_after = 2, .max_tokens = 2});
+  CHECK(tiny::step(policy, {{0, 0}, 2}).refills.empty());
+  CHECK(tiny::step(policy, {{0, 0}, 2}).refills.size == 1);
+}
+
+TEST_CASE("refill_after 0 never brings anything in", "[golden][policy]") {
+  auto policy = tiny::one_layer(1, 3, {8, 9}, {.refill_after = 0});
+  for (int i = 0; i != 10; ++i) CHECK(tiny::step(policy, {0}).refills.empty());
+}
+
+TEST_CASE("a refill waits for room that the batch does not need", "[golden][policy]") {
+  auto policy = tiny::one_layer(2, 2, {8, 9}, {.refill_after = 1});
+  CHECK(tiny::step(policy, {0, 1}).refills.empty());  // 8 and 9 stand in: nothing may leave
+  auto const& plan = tiny::step(policy, {0, 8});      // 9 stands in for 0, 8 is hit
+  CHECK(plan.refills.empty());
+  CHECK(policy.cache().audit());
+}
+
+TEST_CASE("a dropped and a host slot earn their refill too", "[golden][policy]") {
+  for (auto const how : {resolution::drop, resolution::host}) {
+    auto policy = tiny::one_layer(1, 2, {}, {.on_refused = how, .refill_after = 1});
+    CHECK(tiny::step(policy, {3}).refills.size == 1);
+    CHECK(tiny::step(policy, {3}).at(0, 0).how == resolution::own);
+  }
+}
+
+TEST_CASE("a refill under way is not ordered twice, and its expert is missing until it arrives", "[golden][policy]") {
+  auto policy = tiny::one_layer(1, 3, {8}, {.on_refused = resolution::host, .rho = 0, .refill_after = 1});
+  policy.begin_step();
+  CHECK(policy.resolve(0, tiny::batch{3}).refills.size == 1);  // not committed
+  policy.begin_step();
+  auto const& plan = policy.resolve(0, tiny::batch{3});
+  CHECK(plan.refills.empty());
+  CHECK(plan.at(0, 0).how == resolution::host);
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Components chosen at run time, so that one policy type stands for every combination of the models.
+#pragma once
+
+#include <buddy/buddy.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+
+namespace any {
+
+/// The `kind`-th alternative, made from `arguments`.
+template <class Variant, std::size_t I = 0, class... Arguments>
+Variant make(std::size_t kind, Arguments const&... arguments) {
+  if constexpr (I + 1 < std::variant_size_v<Variant>) {
+    if (kind != I) return make<Variant, I + 1>(kind, arguments...);
+  }
+  return Variant(std::in_place_index<I>, arguments...);
+}
+
+template <class Variant, std::size_t... I>
+std::string_view name_of(std::size_t kind, std::index_sequence<I...>) {
+  return std::array<std::string_view, sizeof...(I)>{std::variant_alternative_t<I, Variant>::name...}[kind];
+}
+
+/// Name of the `kind`-th alternative.
+template <class Variant>
+std::string_view name_of(std::size_t kind) {
+  return name_of<Variant>(kind, std::make_index_sequence<std::variant_size_v<Variant>>{});
+}
+
+using evictions =
+    std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lfu_decayed, buddy::eviction::random>;
+using predictors =
+    std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
+using gates =
+    std::variant<buddy::sensitivity::never, buddy::sensitivity::always, buddy::sensitivity::entropy_gate,
+                 buddy::sensitivity::margin_gate, buddy::sensitivity::weight_gate>;
+using selectors =
+    std::variant<buddy::selection::none, buddy::selection::random_resident, buddy::selection::coactivation,
+                 buddy::selection::live_score, buddy::selection::zero_fill>;
+
+inline constexpr std::size_t n_evictions = std::variant_size_v<evictions>;
+inline constexpr std::size_t n_predictors = std::variant_size_v<predictors>;
+inline constexpr std::size_t n_gates = std::variant_size_v<gates>;
+inline constexpr std::size_t n_selectors = std::variant_size_v<selectors>;
+
+class eviction {
+ public:
+  static constexpr std::string_view name = "any";
+
+  eviction(std::size_t capacity, std::size_t kind) : model_(make<evictions>(kind, capacity)) {}
+
+  void on_step(buddy::step_clock const& now) noexcept {
+    std::visit([&](auto& m) noexcept { m.on_step(now); }, model_);
+  }
+  void on_insert(buddy::slot_id s, buddy::expert_key k) noexcept {
+    std::visit([&](auto& m) noexcept { m.on_insert(s, k); }, model_);
+  }
+  void on_hit(buddy::slot_id s) noexcept {
+    std::visit([&](auto& m) noexcept { m.on_hit(s); }, model_);
+  }
+  void on_erase(buddy::slot_id s) noexcept {
+    std::visit([&](auto& m) noexcept { m.on_erase(s); }, model_);
+  }
+  template <class MayLeave>
+  buddy::slot_id victim(MayLeave const& may_leave) const noexcept {
+    return std::visit([&](auto const& m) noexcept { return m.victim(may_leave); }, model_);
+  }
+
+ private:
+  evictions model_;
+};
+
+class predictor {
+ public:
+  static constexpr std::string_view name = "any";
+
+  predictor(buddy::model_shape const& shape, std::size_t kind) : model_(make<predictors>(kind, shape)) {}
+
+  void observe(std::uint16_t layer, buddy::routing const& r) noexcept {
+    std::visit([&](auto& m) noexcept { m.observe(layer, r); }, model_);
+  }
+  std::uint32_t predict(std::uint16_t layer, buddy::view<std::uint16_t> out) noexcept {
+    return std::visit([&](auto& m) noexcept { return m.predict(layer, out); }, model_);
+  }
+
+ private:
+  predictors model_;
+};
+
+/// A variant is not trivially copyable enough for the device; all models side by side are.
+struct gate {
+  static constexpr std::string_view name = "any";
+
+  std::size_t kind{};
+  buddy::sensitivity::never never{};
+  buddy::sensitivity::always always{};
+  buddy::sensitivity::entropy_gate entropy{};
+  buddy::sensitivity::margin_gate margin{};
+  buddy::sensitivity::weight_gate weight{};
+
+  BUDDY_HD constexpr buddy::slot_mask replaceable(buddy::token_view const& token) const noexcept {
+    switch (kind) {
+      case 0: return never.replaceable(token);
+      case 1: return always.replaceable(token);
+      case 2: return entropy.replaceable(token);
+      case 3: return margin.replaceable(token);
+      default: return weight.replaceable(token);
+    }
+  }
+};
+
+struct selector {
+  static constexpr std::string_view name = "any";
+
+  std::size_t kind{};
+  buddy::selection::none none{};
+  buddy::selection::random_resident random_resident{};
+  buddy::selection::coactivation coactivation{};
+  buddy::selection::live_score live_score{};
+  buddy::selection::zero_fill zero_fill{};
+
+  BUDDY_HD constexpr buddy::stand_in select(buddy::token_view const& token, buddy::view<buddy::slot_id const> slot_of,
+                                            buddy::expert_set const& taken, std::uint32_t s) const noexcept {
+    switch (kind) {
+      case 0: return none.select(token, slot_of, taken, s);
+      case 1: return random_resident.select(token, slot_of, taken, s);
+      case 2: return coactivation.select(token, slot_of, taken, s);
+      case 3: return live_score.select(token, slot_of, taken, s);
+      default: return zero_fill.select(token, slot_of, taken, s);
+    }
+  }
+};
+
+using policy = buddy::policy<buddy::slot_cache<eviction>, predictor, gate, selector>;
+
+/// Which models, and the settings that change how they meet.
+struct combination {
+  std::size_t eviction{};
+  buddy::pool_layout pool{};
+  std::size_t predictor{};
+  std::size_t gate{};
+  std::size_t selector{};
+
+  [[nodiscard]] std::string show() const {
+    return std::string(name_of<evictions>(eviction)) + (pool == buddy::pool_layout::global ? " global " : " per-layer ") +
+           std::string(name_of<predictors>(predictor)) + " " + std::string(name_of<gates>(gate)) + " " +
+           std::string(name_of<selectors>(selector));
+  }
+};
+
+/// Calls `f` with each of the 4 x 2 x 3 x 5 x 5 = 600 combinations.
+template <class F>
+void for_each_combination(F const& f) {
+  for (std::size_t e = 0; e != n_evictions; ++e)
+    for (auto const pool : {buddy::pool_layout::global, buddy::pool_layout::per_layer})
+      for (std::size_t p = 0; p != n_predictors; ++p)
+        for (std::size_t g = 0; g != n_gates; ++g)
+          for (std::size_t s = 0; s != n_selectors; ++s) f(combination{e, pool, p, g, s});
+}
+
+}  // namespace any

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "catch.hpp"
+
+#include <buddy/cache_budget.hpp>
+#include <buddy/error.hpp>
+#include <buddy/slot_pool.hpp>
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace {
+
+constexpr buddy::model_shape shape{.n_layers = 3, .n_experts = 100, .top_k = 6, .expert_bytes = 10};
+
+}  // namespace
+
+TEST_CASE("cache_budget from a ratio is that share of every layer, rounded down", "[unit][cache_budget]") {
+  CHECK(buddy::cache_budget::from_ratio(shape, 0.375).bytes == 37 * 3 * 10);  // floor(37.5) records a layer
+  CHECK(buddy::cache_budget::from_ratio(shape, 1.0).bytes == 100 * 3 * 10);
+  CHECK(buddy::cache_budget::from_ratio(shape, 0.01).bytes == 1 * 3 * 10);
+}
+
+TEST_CASE("cache_budget from a ratio does not lose a slot to its binary form", "[unit][cache_budget]") {
+  for (std::uint64_t percent = 1; percent != 101; ++percent)
+    CHECK(buddy::cache_budget::from_ratio(shape, static_cast<double>(percent) / 100.0).bytes == percent * 3 * 10);
+}
+
+TEST_CASE("cache_budget refuses a ratio that is no share or leaves no slot", "[unit][cache_budget]") {
+  double const bad = GENERATE(0.0, -0.5, 1.0001, 0.009, std::numeric_limits<double>::quiet_NaN());
+  CHECK_THROWS_AS(buddy::cache_budget::from_ratio(shape, bad), buddy::config_error);
+}
+
+TEST_CASE("record sizes are the shape's unless the budget names them", "[unit][cache_budget]") {
+  CHECK(buddy::detail::record_sizes(shape, {}) == std::vector<std::uint64_t>{10, 10, 10});
+  CHECK(buddy::detail::record_sizes(shape, {.layer_bytes = {1, 2, 3}}) == std::vector<std::uint64_t>{1, 2, 3});
+  CHECK_THROWS_AS(buddy::detail::record_sizes(shape, {.layer_bytes = {1, 2}}), buddy::config_error);
+  CHECK_THROWS_AS(buddy::detail::record_sizes(shape, {.layer_bytes = {1, 0, 3}}), buddy::config_error);
+}
+
+TEST_CASE("pools of one layer each hold as many records as all the others", "[unit][cache_budget]") {
+  // 10 + 20 + 30 = 60 bytes for one record of each layer; 150 bytes hold two of each.
+  auto const plans = buddy::detail::plan_pools({10, 20, 30}, {.bytes = 150}, 100);
+  REQUIRE(plans.size() == 3);
+  for (std::uint32_t l = 0; l != 3; ++l) {
+    CHECK(plans[l].first == 2 * l);
+    CHECK(plans[l].capacity == 2);
+    CHECK(plans[l].byte_budget == 2 * 10 * (l + 1));
+  }
+  CHECK_THROWS_AS(buddy::detail::plan_pools({10, 20, 30}, {.bytes = 59}, 100), buddy::config_error);
+}
+
+TEST_CASE("a global pool has a slot for each of the smallest records", "[unit][cache_budget]") {
+  auto const global = buddy::pool_layout::global;
+  auto const plans = buddy::detail::plan_pools({10, 20, 30}, {.bytes = 155, .layout = global}, 100);
+  REQUIRE(plans.size() == 1);
+  CHECK(plans[0].capacity == 15);  // floor(155 / 10)
+  CHECK(plans[0].byte_budget == 155);
+  CHECK_THROWS_AS(buddy::detail::plan_pools({10, 20, 30}, {.bytes = 29, .layout = global}, 100), buddy::config_error);
+}
+
+TEST_CASE("no pool has more slots than there are experts", "[unit][cache_budget]") {
+  CHECK(buddy::detail::plan_pools({10, 10}, {.bytes = 1'000'000}, 8)[1].capacity == 8);
+  CHECK(buddy::detail::plan_pools({10, 10}, {.bytes = 1'000'000, .layout = buddy::pool_layout::global}, 8)[0].capacity ==
+        16);  // 8 experts x 2 layers
+}
