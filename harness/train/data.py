@@ -20,6 +20,7 @@ from rng import stream
 
 VALIDATION_SHARE = 20  # one part in 20 of each file, its end, ...
 VALIDATION_CAP = 60_000  # ... but no more than this many bytes
+SHORTEST_DOMAIN = 10_000  # bytes; less than this is learnt by heart, and its validation slice has no window
 TASK_PERMILLE = 130  # share of the sequences that hold tasks
 PROMPT_WEIGHT = 0.1  # weight of a prompt byte in the loss; an answer byte or a byte of text weighs 1
 
@@ -49,6 +50,8 @@ class Corpus:
             self.training[domain] = np.frombuffer(b"".join(part[0] for part in parts), np.uint8)
             self.validation[domain] = np.frombuffer(b"".join(part[1] for part in parts), np.uint8)
             self.weights[domain] = entry.get("weight", 1.0)
+            if len(self.training[domain]) < SHORTEST_DOMAIN:
+                raise SystemExit(f"{description}: domain {domain} has fewer than {SHORTEST_DOMAIN} bytes to train on")
         self.domains = list(self.training)
         self._bounds = np.cumsum([self.weights[d] for d in self.domains]) / sum(self.weights.values())
 

@@ -33,12 +33,13 @@ static void product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, int m, int n, int k,
 }
 
 /// Sorts the assignments by expert (counting sort, stable).
-/// @param ids       [n_tokens, top_k] expert of each assignment
+/// @param ids       [n_tokens, top_k] expert of each assignment, weights [n_tokens, top_k]
 /// @param begin     [n_experts + 1] out: expert e owns the places [begin[e], begin[e + 1])
 /// @param token_of  [n_tokens * top_k] out: token of each place
 /// @param place_of  [n_tokens, top_k] out: place of each assignment
-void sort_by_expert(int n_tokens, int top_k, int n_experts, int64_t const* ids, int32_t* begin, int32_t* token_of,
-                    int32_t* place_of)
+/// @param placed    [n_tokens * top_k] out: weight of each place
+void sort_by_expert(int n_tokens, int top_k, int n_experts, int64_t const* ids, float const* weights, int32_t* begin,
+                    int32_t* token_of, int32_t* place_of, float* placed)
 {
     int32_t next[max_experts];
     memset(begin, 0, sizeof(int32_t) * (size_t)(n_experts + 1));
@@ -51,6 +52,7 @@ void sort_by_expert(int n_tokens, int top_k, int n_experts, int64_t const* ids, 
         int32_t const place = next[ids[i]]++;
         token_of[place] = i / top_k;
         place_of[i] = place;
+        placed[place] = weights[i];
     }
 }
 
@@ -69,11 +71,16 @@ static void gather_rows(int n, int width, int32_t const* rows, float const* from
         memcpy(to + (size_t)i * width, from + (size_t)rows[i] * width, sizeof(float) * (size_t)width);
 }
 
-static void scale_rows(int n, int width, float const* factors, float* rows)
+/// to[rows[i]] += factors[i] * from[i]; without factors they are 1.
+static void scatter_add(int n, int width, int32_t const* rows, float const* factors, float const* from, float* to)
 {
-    for (int i = 0; i < n; ++i)
+    for (int i = 0; i < n; ++i) {
+        float const factor = factors ? factors[i] : 1.0F;
+        float const* in = from + (size_t)i * width;
+        float* restrict out = to + (size_t)rows[i] * width;
         for (int d = 0; d < width; ++d)
-            rows[(size_t)i * width + d] *= factors[i];
+            out[d] += factor * in[d];
+    }
 }
 
 /// act = silu(gate) * up for n rows of gate_up [n, 2 hidden].
@@ -87,111 +94,88 @@ static void swiglu(int n, int hidden, float const* gate_up, float* act)
     }
 }
 
-/// Also the derivative: d_gate_up from d_act.
-static void swiglu_backward(int n, int hidden, float const* gate_up, float const* d_act, float* act, float* d_gate_up)
+/// Backward through weight * silu(gate) * up for n rows.
+/// @param d_act        [n, hidden] gradient of the weighted activation
+/// @param act          [n, hidden] out: the weighted activation
+/// @param d_gate_up    [n, 2 hidden] out
+/// @param d_weights    [n] out: the product of activation and gradient; saves keeping the expert's output
+static void swiglu_backward(int n, int hidden, float const* gate_up, float const* weights, float const* d_act,
+                            float* act, float* d_gate_up, float* d_weights)
 {
     for (int i = 0; i < n; ++i) {
         float const* gate = gate_up + (size_t)i * 2 * hidden;
         float const* d = d_act + (size_t)i * hidden;
         float* out = act + (size_t)i * hidden;
         float* d_gate = d_gate_up + (size_t)i * 2 * hidden;
+        float const weight = weights[i];
+        float dot = 0;
         for (int h = 0; h < hidden; ++h) {
-            float const up = gate[hidden + h];
-            float const sigmoid = 1.0F / (1.0F + expf(-gate[h]));
-            float const silu = gate[h] * sigmoid;
-            out[h] = silu * up;
-            d_gate[hidden + h] = d[h] * silu;
-            d_gate[h] = d[h] * up * (sigmoid + silu * (1.0F - sigmoid));
+            float const up = gate[hidden + h], sigmoid = 1.0F / (1.0F + expf(-gate[h])), silu = gate[h] * sigmoid;
+            dot += silu * up * d[h];
+            out[h] = weight * silu * up;
+            d_gate[hidden + h] = weight * d[h] * silu;
+            d_gate[h] = weight * d[h] * up * (sigmoid + silu * (1.0F - sigmoid));
         }
+        d_weights[i] = dot;
     }
 }
 
-/// The mixture of experts.
-/// @param x        [n_tokens, width], weights [n_tokens, top_k]
+/// The mixture of experts. Outputs are added to their tokens expert by expert, while they are still in the cache.
+/// @param x        [n_tokens, width]
+/// @param placed   [n_tokens * top_k] routing weight of each place (see sort_by_expert)
 /// @param w_up     [n_experts, 2 hidden, width] gate rows, then up rows; w_down [n_experts, width, hidden]
 /// @param gate_up  [n_tokens * top_k, 2 hidden] out, kept for the backward pass
-/// @param y        [n_tokens * top_k, width] out: unweighted expert outputs, kept for the backward pass
 /// @param out      [n_tokens, width]
-void experts_forward(int n_tokens, int top_k, int n_experts, int width, int hidden, int32_t const* begin,
-                     int32_t const* token_of, int32_t const* place_of, float const* x, float const* weights,
-                     float const* w_up, float const* w_down, float* gate_up, float* y, float* out)
+void experts_forward(int n_tokens, int n_experts, int width, int hidden, int32_t const* begin, int32_t const* token_of,
+                     float const* x, float const* placed, float const* w_up, float const* w_down, float* gate_up,
+                     float* out)
 {
-    int const largest = largest_group(n_experts, begin);
-    float* const rows = floats((size_t)largest * width);
-    float* const act = floats((size_t)largest * hidden);
+    size_t const largest = (size_t)largest_group(n_experts, begin);
+    float *const rows = floats(largest * width), *const act = floats(largest * hidden);
+    memset(out, 0, sizeof(float) * (size_t)n_tokens * width);
     for (int e = 0; e < n_experts; ++e) {
-        size_t const first = (size_t)begin[e];
+        size_t const first = (size_t)begin[e], up = (size_t)e * 2 * hidden * width, down = (size_t)e * width * hidden;
         int const n = begin[e + 1] - begin[e];
+        float* const gu = gate_up + first * 2 * hidden;
         if (n == 0)
             continue;
-        float* const gu = gate_up + first * 2 * hidden;
         gather_rows(n, width, token_of + first, x, rows);
-        product(CblasNoTrans, CblasTrans, n, 2 * hidden, width, 1, rows, width, w_up + (size_t)e * 2 * hidden * width,
-                width, 0, gu, 2 * hidden);
+        product(CblasNoTrans, CblasTrans, n, 2 * hidden, width, 1, rows, width, w_up + up, width, 0, gu, 2 * hidden);
         swiglu(n, hidden, gu, act);
-        product(CblasNoTrans, CblasTrans, n, width, hidden, 1, act, hidden, w_down + (size_t)e * width * hidden, hidden,
-                0, y + first * width, width);
-    }
-    memset(out, 0, sizeof(float) * (size_t)n_tokens * width);
-    for (int i = 0; i < n_tokens * top_k; ++i) {
-        float const* from = y + (size_t)place_of[i] * width;
-        float* to = out + (size_t)(i / top_k) * width;
-        for (int d = 0; d < width; ++d)
-            to[d] += weights[i] * from[d];
+        product(CblasNoTrans, CblasTrans, n, width, hidden, 1, act, hidden, w_down + down, hidden, 0, rows, width);
+        scatter_add(n, width, token_of + first, placed + first, rows, out);
     }
     free(rows);
     free(act);
 }
 
-/// Derivative with respect to the routing weights, and the weights in the order of places.
-static void weights_backward(int n, int top_k, int width, int32_t const* place_of, float const* weights, float const* y,
-                             float const* d_out, float* d_weights, float* placed_weights)
-{
-    for (int i = 0; i < n; ++i) {
-        float const* out = y + (size_t)place_of[i] * width;
-        float const* d = d_out + (size_t)(i / top_k) * width;
-        float sum = 0;
-        for (int j = 0; j < width; ++j)
-            sum += out[j] * d[j];
-        d_weights[i] = sum;
-        placed_weights[place_of[i]] = weights[i];
-    }
-}
-
 /// Backward pass of experts_forward; d_w_up and d_w_down are added to, the others are written.
-void experts_backward(int n_tokens, int top_k, int n_experts, int width, int hidden, int32_t const* begin,
-                      int32_t const* token_of, int32_t const* place_of, float const* x, float const* weights,
-                      float const* w_up, float const* w_down, float const* gate_up, float const* y, float const* d_out,
-                      float* d_x, float* d_weights, float* d_w_up, float* d_w_down)
+/// @param d_placed  [n_tokens * top_k] gradient of the routing weight of each place
+void experts_backward(int n_tokens, int n_experts, int width, int hidden, int32_t const* begin, int32_t const* token_of,
+                      float const* x, float const* placed, float const* w_up, float const* w_down,
+                      float const* gate_up, float const* d_out, float* d_x, float* d_placed,
+                      float* d_w_up, float* d_w_down)
 {
-    size_t const largest = (size_t)largest_group(n_experts, begin), n_places = (size_t)n_tokens * (size_t)top_k;
-    float *const placed = floats(n_places), *const rows = floats(largest * width), *const d_y = floats(largest * width);
+    size_t const largest = (size_t)largest_group(n_experts, begin);
+    float *const rows = floats(largest * width), *const d_y = floats(largest * width);
     float *const act = floats(largest * hidden), *const d_act = floats(largest * hidden);
-    float *const d_gu = floats(largest * 2 * hidden), *const d_rows = floats(n_places * width);
-    weights_backward((int)n_places, top_k, width, place_of, weights, y, d_out, d_weights, placed);
+    float* const d_gu = floats(largest * 2 * hidden);
+    memset(d_x, 0, sizeof(float) * (size_t)n_tokens * width);
     for (int e = 0; e < n_experts; ++e) {
         size_t const first = (size_t)begin[e], up = (size_t)e * 2 * hidden * width, down = (size_t)e * width * hidden;
-        int const n = begin[e + 1] - begin[e];
+        int const n = begin[e + 1] - begin[e], twice = 2 * hidden;
         if (n == 0)
             continue;
         gather_rows(n, width, token_of + first, x, rows);
         gather_rows(n, width, token_of + first, d_out, d_y);
-        scale_rows(n, width, placed + first, d_y);
         product(CblasNoTrans, CblasNoTrans, n, hidden, width, 1, d_y, width, w_down + down, hidden, 0, d_act, hidden);
-        swiglu_backward(n, hidden, gate_up + first * 2 * hidden, d_act, act, d_gu);
+        swiglu_backward(n, hidden, gate_up + first * twice, placed + first, d_act, act, d_gu, d_placed + first);
         product(CblasTrans, CblasNoTrans, width, hidden, n, 1, d_y, width, act, hidden, 1, d_w_down + down, hidden);
-        product(CblasTrans, CblasNoTrans, 2 * hidden, width, n, 1, d_gu, 2 * hidden, rows, width, 1, d_w_up + up, width);
-        product(CblasNoTrans, CblasNoTrans, n, width, 2 * hidden, 1, d_gu, 2 * hidden, w_up + up, width, 0,
-                d_rows + first * width, width);
+        product(CblasTrans, CblasNoTrans, twice, width, n, 1, d_gu, twice, rows, width, 1, d_w_up + up, width);
+        product(CblasNoTrans, CblasNoTrans, n, width, twice, 1, d_gu, twice, w_up + up, width, 0, d_y, width);
+        scatter_add(n, width, token_of + first, NULL, d_y, d_x);
     }
-    memset(d_x, 0, sizeof(float) * (size_t)n_tokens * width);
-    for (size_t i = 0; i < n_places; ++i) {
-        float const* from = d_rows + (size_t)place_of[i] * width;
-        float* to = d_x + i / top_k * width;
-        for (int d = 0; d < width; ++d)
-            to[d] += from[d];
-    }
-    float* const scratch[] = {placed, rows, d_y, act, d_act, d_gu, d_rows};
+    float* const scratch[] = {rows, d_y, act, d_act, d_gu};
     for (size_t i = 0; i < sizeof scratch / sizeof *scratch; ++i)
         free(scratch[i]);
 }

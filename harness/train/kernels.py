@@ -126,23 +126,22 @@ class _Experts(torch.autograd.Function):
         top_k, (n_experts, twice_hidden, _) = ids.shape[1], gate_up.shape
         begin = torch.empty(n_experts + 1, dtype=torch.int32)
         token_of, place_of = torch.empty(2, n_tokens * top_k, dtype=torch.int32)
-        _call(_lib.sort_by_expert, n_tokens, top_k, n_experts, ids, begin, token_of, place_of)
-        sizes = (n_tokens, top_k, n_experts, width, twice_hidden // 2)
-        hidden, y = torch.empty(n_tokens * top_k, twice_hidden), torch.empty(n_tokens * top_k, width)
-        out = torch.empty(n_tokens, width)
-        _call(_lib.experts_forward, *sizes, begin, token_of, place_of, x, weights, gate_up, down, hidden, y, out)
-        ctx.sizes = sizes
-        ctx.save_for_backward(begin, token_of, place_of, x, weights, gate_up, down, hidden, y)
+        placed = torch.empty(n_tokens * top_k)
+        _call(_lib.sort_by_expert, n_tokens, top_k, n_experts, ids, weights, begin, token_of, place_of, placed)
+        ctx.sizes = (n_tokens, n_experts, width, twice_hidden // 2)
+        hidden, out = torch.empty(n_tokens * top_k, twice_hidden), torch.empty(n_tokens, width)
+        _call(_lib.experts_forward, *ctx.sizes, begin, token_of, x, placed, gate_up, down, hidden, out)
+        ctx.save_for_backward(place_of.view_as(ids), begin, token_of, x, placed, gate_up, down, hidden)
         return out
 
     @staticmethod
     def backward(ctx, d_out):
-        _, _, _, x, weights, gate_up, down, _, _ = ctx.saved_tensors
-        d_x, d_weights = torch.empty_like(x), torch.empty_like(weights)
+        place_of, *saved = ctx.saved_tensors
+        _, _, x, placed, gate_up, down, _ = saved
+        d_x, d_placed = torch.empty_like(x), torch.empty_like(placed)
         d_gate_up, d_down = torch.zeros_like(gate_up), torch.zeros_like(down)
-        _call(_lib.experts_backward, *ctx.sizes, *ctx.saved_tensors, d_out.contiguous(), d_x, d_weights, d_gate_up,
-              d_down)
-        return d_x, d_weights, None, d_gate_up, d_down
+        _call(_lib.experts_backward, *ctx.sizes, *saved, d_out.contiguous(), d_x, d_placed, d_gate_up, d_down)
+        return d_x, d_placed[place_of.long()], None, d_gate_up, d_down
 
 
 class FusedOps:

@@ -148,6 +148,29 @@ def balance_loss(ids, probabilities):
     return n_experts * (share * probabilities.mean(0)).sum()
 
 
+def attention_block(h, w, c, ops, tables):
+    """What attention adds to the residual h [B, T, D]."""
+    batch, length, _ = h.shape
+    x = ops.rms_norm(h, w["attention_norm"], c.epsilon)
+
+    def heads(kind, count):
+        return F.linear(x, w[kind]).view(batch, length, count, c.head_size)
+
+    q = ops.rope(ops.rms_norm(heads("query", c.heads), w["query_norm"], c.epsilon), *tables)
+    k = ops.rope(ops.rms_norm(heads("key", c.groups), w["key_norm"], c.epsilon), *tables)
+    mixed = ops.attention(q, k, heads("value", c.groups))
+    return F.linear(mixed.reshape(batch, length, -1), w["output"])
+
+
+def expert_block(h, w, c, ops, hidden_experts):
+    """(what the experts add to the residual h, the routing); hidden_experts [B, E] bool or None."""
+    x = ops.rms_norm(h, w["expert_norm"], c.epsilon).view(-1, c.width)
+    if hidden_experts is not None:
+        hidden_experts = hidden_experts.repeat_interleave(h.shape[1], 0)
+    weights, ids, probabilities = route(x, w["router"], c.top_k, hidden_experts)
+    return ops.experts(x, weights, ids, w["gate_up"], w["down"]).view_as(h), (weights, ids, probabilities)
+
+
 def forward(p, c, tokens, ops=PlainOps, hidden_experts=None, routings=None):
     """Logits [B, T, vocabulary] and the mean balance loss of the layers.
 
@@ -156,31 +179,16 @@ def forward(p, c, tokens, ops=PlainOps, hidden_experts=None, routings=None):
     @param hidden_experts  [layers, B, E] bool or None: experts hidden from the router for a whole sequence
     @param routings        list or None: gets (weights, ids, probabilities) of each layer
     """
-    batch, length = tokens.shape
-    tables = rope_tables(c, length)
+    tables = rope_tables(c, tokens.shape[1])
     balance = 0.0
     h = F.embedding(tokens, p["embedding"])
     for layer in range(c.layers):
-        w = {kind: p[f"{layer}.{kind}"] for kind in
-             ("attention_norm", "query", "key", "value", "output", "query_norm", "key_norm", "expert_norm", "router",
-              "gate_up", "down")}
-
-        def heads(x, kind, count):
-            return F.linear(x, w[kind]).view(batch, length, count, c.head_size)
-
-        x = ops.rms_norm(h, w["attention_norm"], c.epsilon)
-        q = ops.rms_norm(heads(x, "query", c.heads), w["query_norm"], c.epsilon)
-        k = ops.rms_norm(heads(x, "key", c.groups), w["key_norm"], c.epsilon)
-        mixed = ops.attention(ops.rope(q, *tables), ops.rope(k, *tables), heads(x, "value", c.groups))
-        h = h + F.linear(mixed.reshape(batch, length, -1), w["output"])
-
-        x = ops.rms_norm(h, w["expert_norm"], c.epsilon).view(batch * length, c.width)
-        hidden = None
-        if hidden_experts is not None:
-            hidden = hidden_experts[layer].repeat_interleave(length, 0)
-        weights, ids, probabilities = route(x, w["router"], c.top_k, hidden)
-        balance = balance + balance_loss(ids, probabilities)
+        prefix = f"{layer}."
+        w = {name[len(prefix):]: value for name, value in p.items() if name.startswith(prefix)}
+        h = h + attention_block(h, w, c, ops, tables)
+        added, routing = expert_block(h, w, c, ops, None if hidden_experts is None else hidden_experts[layer])
+        h = h + added
+        balance = balance + balance_loss(routing[1], routing[2])
         if routings is not None:
-            routings.append((weights.detach(), ids, probabilities.detach()))
-        h = h + ops.experts(x, weights, ids, w["gate_up"], w["down"]).view(batch, length, c.width)
+            routings.append(tuple(part.detach() for part in routing))
     return F.linear(ops.rms_norm(h, p["final_norm"], c.epsilon), p["head"]), balance / c.layers

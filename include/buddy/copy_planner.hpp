@@ -51,6 +51,7 @@ class copy_planner {
     if (slot != no_slot) {  // a prefetch or a refill that came too late
       ++count.waits;
       hit(key, count);
+      cache.protect(slot);  // it was reserved for an earlier batch
       waits_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
       return slot;
     }

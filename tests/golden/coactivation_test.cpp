@@ -50,19 +50,19 @@ struct scene {
 TEST_CASE("coactivation takes the first resident entry of the list", "[golden][coactivation]") {
   auto const table = one_list();
   coactivation const selector{table.ref()};
-  auto const first = scene{{1, 2, 3, 4, 5}}.ask(selector);
+  auto const first = scene{1, 2, 3, 4, 5}.ask(selector);
   CHECK(first.found);
   CHECK(first.how == buddy::resolution::buddy);
   CHECK(first.expert == 4);
   CHECK(first.rank == 0);
-  auto const third = scene{{1, 3, 5}}.ask(selector);
+  auto const third = scene{1, 3, 5}.ask(selector);
   CHECK(third.expert == 5);
   CHECK(third.rank == 2);
 }
 
 TEST_CASE("coactivation passes over what the token already uses", "[golden][coactivation]") {
   auto const table = one_list();
-  scene s{{1, 2, 4}};
+  scene s{1, 2, 4};
   s.taken.insert(4);
   CHECK(s.ask({table.ref()}).expert == 2);
   s.taken.insert(2);
@@ -71,15 +71,15 @@ TEST_CASE("coactivation passes over what the token already uses", "[golden][coac
 
 TEST_CASE("coactivation looks at no more entries than the limit, resident or not", "[golden][coactivation]") {
   auto const table = one_list();
-  scene const s{{5}};  // third in the list
+  scene const s{5};  // third in the list
   CHECK_FALSE(s.ask({.table = table.ref(), .search_limit = 2}).found);
   CHECK(s.ask({.table = table.ref(), .search_limit = 3}).expert == 5);
-  CHECK_FALSE(scene{{4}}.ask({.table = table.ref(), .search_limit = 0}).found);
+  CHECK_FALSE(scene{4}.ask({.table = table.ref(), .search_limit = 0}).found);
 }
 
 TEST_CASE("coactivation finds nothing for an expert without a list", "[golden][coactivation]") {
   buddy::buddy_table const empty{{2, n_experts, 2, 1}, 4};
-  CHECK_FALSE(scene{{1, 2, 3, 4, 5}}.ask({empty.ref()}).found);
+  CHECK_FALSE(scene{1, 2, 3, 4, 5}.ask({empty.ref()}).found);
 }
 
 TEST_CASE("coactivation lets the live score lift a candidate when eta is not 0", "[golden][coactivation]") {
@@ -88,7 +88,7 @@ TEST_CASE("coactivation lets the live score lift a candidate when eta is not 0",
   //   eta 16: 4: .5 x 2    = 1        2: .25 x 5 = 1.25  5: .125 x 3 = .375      3: .125
   //   eta 8:  4: .5 x 1.5  = .75      2: .25 x 3 = .75: a tie, so the earlier entry
   auto const table = one_list();
-  scene const s{{1, 2, 3, 4, 5}};
+  scene const s{1, 2, 3, 4, 5};
   auto const eta = [&](std::uint32_t whole) {
     return coactivation{.table = table.ref(), .search_limit = 16, .eta_q16 = whole << 16};
   };
@@ -101,14 +101,14 @@ TEST_CASE("coactivation lets the live score lift a candidate when eta is not 0",
   // The limit holds here too: the second entry is not looked at.
   CHECK(s.ask({.table = table.ref(), .search_limit = 1, .eta_q16 = 16U << 16}).expert == 4);
   // And so does uniqueness.
-  scene used{{1, 2, 3, 4, 5}};
+  scene used{1, 2, 3, 4, 5};
   used.taken.insert(2);
   CHECK(used.ask(eta(16)).expert == 4);
 }
 
 TEST_CASE("coactivation marks candidates down for each hop", "[golden][coactivation]") {
   auto const table = one_list();
-  scene const s{{1, 2, 3, 4, 5}};
+  scene const s{1, 2, 3, 4, 5};
   std::array<std::uint8_t, n_experts> const hops{0, 0, 1, 0, 2, 0};
   auto const kappa = [&](buddy::q16 q) {
     return coactivation{.table = table.ref(), .search_limit = 16, .kappa_q16 = q, .hops = {hops.data(), n_experts}};
@@ -123,7 +123,7 @@ TEST_CASE("coactivation marks candidates down for each hop", "[golden][coactivat
   CHECK(s.ask(kappa(0x8000)).expert == 2);
   CHECK(s.ask(kappa(0x10000)).expert == 5);
   // A far expert is still better than none; the factor stops at 0 and does not wrap.
-  CHECK(scene{{4}}.ask(kappa(0x20000)).expert == 4);
+  CHECK(scene{4}.ask(kappa(0x20000)).expert == 4);
   // Without distances the penalty has nothing to act on.
   CHECK(s.ask({.table = table.ref(), .search_limit = 16, .kappa_q16 = 0x10000}).expert == 4);
 }
@@ -134,7 +134,7 @@ TEST_CASE("coactivation multiplies both factors", "[golden][coactivation]") {
   std::array<std::uint8_t, n_experts> const hops{0, 0, 1, 0, 0, 0};
   coactivation const both{
       .table = table.ref(), .search_limit = 16, .eta_q16 = 16U << 16, .kappa_q16 = 0x8000, .hops = {hops.data(), 6}};
-  CHECK(scene{{1, 2, 3, 4, 5}}.ask(both).expert == 4);
+  CHECK(scene{1, 2, 3, 4, 5}.ask(both).expert == 4);
 }
 
 TEST_CASE("coactivation decides at compile time too", "[golden][coactivation]") {

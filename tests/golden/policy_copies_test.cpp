@@ -56,6 +56,16 @@ TEST_CASE("a prefetched expert that is late is waited for, not fetched again", "
   CHECK(policy.cache().where({0, 4}) == residency::resident);
 }
 
+TEST_CASE("a late expert belongs to the batch that waited for it", "[golden][policy]") {
+  // Two slots: 4 was reserved for an earlier batch; once it is there it must not make room for 5.
+  auto policy = tiny::one_layer(1, 2, {}, {.exact = true}, {}, tiny::lowest_resident{}, tiny::foretold{{4, 5}});
+  CHECK(policy.prefetch(0).size == 1);  // top_k = 1: only 4
+  tiny::step(policy, {7});              // takes the other slot
+  tiny::step(policy, {4});              // waited for
+  policy.cache().protect(policy.cache().slot_of({0, 7}));
+  CHECK(policy.cache().reserve({0, 5}) == buddy::no_slot);
+}
+
 TEST_CASE("a cancelled prefetch gives its slot back and is no use", "[golden][policy]") {
   auto policy = foretelling(4);
   auto const copy = policy.prefetch(0)[0];

@@ -138,21 +138,24 @@ class plan_laws {
     return nullptr;
   }
 
+  [[nodiscard]] char const* list(buddy::view<buddy::expert_copy const> copies, buddy::residency state_before,
+                                 std::set<std::uint16_t>& moved) const {
+    for (auto const& c : copies) {
+      if (!moved.insert(c.expert.expert).second) return "one copy of an expert";
+      if (c.bytes != policy_.cache().record_bytes(plan_.layer)) return "a copy moves one record of its layer";
+      if (before_.states[policy_.shape().index(c.expert)] != state_before)
+        return "fetches and refills were absent, waits in flight";
+      if (std::find(r_.experts.begin(), r_.experts.end(), c.expert.expert) == r_.experts.end())
+        return "copies are of experts that the batch asked for";
+    }
+    return nullptr;
+  }
+
   [[nodiscard]] char const* copies() const {
     std::set<std::uint16_t> moved;
-    for (auto const list : {plan_.fetches, plan_.waits, plan_.refills}) {
-      for (auto const& c : list) {
-        if (!moved.insert(c.expert.expert).second) return "one copy of an expert";
-        if (c.bytes != policy_.cache().record_bytes(plan_.layer)) return "a copy moves one record of its layer";
-        bool const late = list.data == plan_.waits.data && list.size != 0 && &c >= plan_.waits.begin() &&
-                          &c < plan_.waits.end();
-        auto const state = before_.states[policy_.shape().index(c.expert)];
-        if (state != (late ? buddy::residency::in_flight : buddy::residency::absent))
-          return "fetches and refills were absent, waits in flight";
-        if (std::find(r_.experts.begin(), r_.experts.end(), c.expert.expert) == r_.experts.end())
-          return "copies are of experts that the batch asked for";
-      }
-    }
+    if (auto const* law = list(plan_.fetches, buddy::residency::absent, moved)) return law;
+    if (auto const* law = list(plan_.waits, buddy::residency::in_flight, moved)) return law;
+    if (auto const* law = list(plan_.refills, buddy::residency::absent, moved)) return law;
     std::set<std::uint16_t> on_host;
     for (std::uint32_t i = 0; i != plan_.assignments.size; ++i) {
       auto const& a = plan_.assignments[i];

@@ -3,7 +3,16 @@
 /// Eigen's view of plain arrays. Included by .cpp files only, so that no Eigen type crosses from one to another.
 #pragma once
 
+// g++ 12 takes the `_mm512_undefined_ps()` of its own AVX-512 headers for a use of an uninitialised variable.
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <Eigen/Dense>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 
 #include <cstddef>
 #include <span>

@@ -5,6 +5,7 @@
 
 #include <buddy/splitmix64.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace buddy::inline v0::testing {
@@ -14,9 +15,9 @@ class dice {
  public:
   explicit dice(std::uint64_t seed) noexcept : state_(seed) {}
 
-  /// A number in [0, sides). @pre sides != 0
-  std::uint32_t roll(std::uint32_t sides) noexcept { return below(next(), sides); }
-  bool chance(std::uint32_t one_in) noexcept { return roll(one_in) == 0; }
+  /// A number in [0, sides). @pre 0 < sides < 2^32
+  std::uint32_t roll(std::size_t sides) noexcept { return below(next(), static_cast<std::uint32_t>(sides)); }
+  bool chance(std::size_t one_in) noexcept { return roll(one_in) == 0; }
   std::uint64_t next() noexcept {
     std::uint64_t const bits = splitmix64(state_);
     state_ += 0x9e37'79b9'7f4a'7c15U;

@@ -63,10 +63,10 @@ class eviction_trial {
   }
 
   void change() {
-    std::size_t const i = random_.roll(static_cast<std::uint32_t>(filled_.size()));
+    std::size_t const i = random_.roll(filled_.size());
     slot_id const s{static_cast<std::uint32_t>(i)};
     if (!filled_[i]) {
-      std::swap(spare_[random_.roll(static_cast<std::uint32_t>(spare_.size()))], spare_.back());
+      std::swap(spare_[random_.roll(spare_.size())], spare_.back());
       keys_[i] = spare_.back();
       spare_.pop_back();
       policy_.on_insert(s, keys_[i]), twin_.on_insert(s, keys_[i]), silent_.on_insert(s, keys_[i]);
@@ -84,7 +84,7 @@ class eviction_trial {
   void choose_allowed() {
     std::uint32_t const kind = random_.roll(4);
     for (std::size_t i = 0; i != allowed_.size(); ++i) allowed_[i] = kind == 0 || (kind == 1 && random_.chance(2));
-    if (kind == 2) allowed_[random_.roll(static_cast<std::uint32_t>(allowed_.size()))] = true;
+    if (kind == 2) allowed_[random_.roll(allowed_.size())] = true;
   }
 
   [[nodiscard]] bool may_be(slot_id v) const {

@@ -78,7 +78,7 @@ class predictor_trial {
     for (std::uint16_t e = 0; e != shape_.n_experts; ++e) ids[e] = e;
     for (std::size_t token = 0; token != buffer.size(); token += shape_.top_k) {
       for (std::size_t s = 0; s != shape_.top_k; ++s) {
-        std::swap(ids[s], ids[s + random_.roll(static_cast<std::uint32_t>(ids.size() - s))]);
+        std::swap(ids[s], ids[s + random_.roll(ids.size() - s)]);
         buffer[token + s] = ids[s];
       }
     }

@@ -40,11 +40,11 @@ inline token_sample random_token(model_shape const& shape, dice& random) {
   std::uint32_t const levels = 1 + random.roll(8);
   std::vector<float> weights;
   for (std::size_t s = 0; s != shape.top_k; ++s) {
-    std::swap(ids[s], ids[s + random.roll(static_cast<std::uint32_t>(ids.size() - s))]);
+    std::swap(ids[s], ids[s + random.roll(ids.size() - s)]);
     t.experts.push_back(ids[s]);
     weights.push_back(static_cast<float>(random.roll(levels + 1)));
   }
-  if (random.roll(4) == 0) weights[random.roll(static_cast<std::uint32_t>(weights.size()))] = 1000.0F;
+  if (random.roll(4) == 0) weights[random.roll(weights.size())] = 1000.0F;
   t.shares.resize(shape.top_k);
   normalise({weights.data(), shape.top_k}, {t.shares.data(), shape.top_k});
   if (random.roll(4) != 0) {

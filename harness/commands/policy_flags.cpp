@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// One line a flag.
+#include "harness/commands/policy_flags.hpp"
+
+#include "harness/policy/presets.hpp"
+#include "harness/policy/registry.hpp"
+
+#include <buddy/error.hpp>
+
+#include <cstdint>
+#include <initializer_list>
+#include <string_view>
+#include <utility>
+
+namespace harness {
+
+namespace {
+
+template <class T>
+T one_of(char const* flag, std::string const& word, std::initializer_list<std::pair<char const*, T>> choices) {
+  std::string known;
+  for (auto const& [name, value] : choices) {
+    if (word == name) return value;
+    known += (known.empty() ? "" : ", ") + std::string{name};
+  }
+  throw buddy::config_error(std::string{flag} + " '" + word + "': one of " + known);
+}
+
+}  // namespace
+
+template <class T>
+void policy_flags::add(CLI::App& command, std::string const& flag, std::string const& help,
+                       std::function<void(policy_settings&, T const&)> set) {
+  command
+      .add_option_function<T>(
+          flag,
+          [this, set](T const& value) { changes_.push_back([set, value](policy_settings& s) { set(s, value); }); },
+          help)
+      ->group("Policy");
+}
+
+void policy_flags::add_switch(CLI::App& command, std::string const& flag, std::string const& help,
+                              std::function<void(policy_settings&)> set) {
+  command.add_flag_function(flag, [this, set](std::int64_t) { changes_.push_back(set); }, help)->group("Policy");
+}
+
+void policy_flags::add_components(CLI::App& command) {
+  add<std::string>(
+      command, "--pool", "one pool of slots, or one for each layer: global | per-layer", [](auto& s, auto const& word) {
+        s.pool = one_of<buddy::pool_layout>(
+            "--pool", word, {{"global", buddy::pool_layout::global}, {"per-layer", buddy::pool_layout::per_layer}});
+      });
+  add<std::string>(command, "--eviction", names_of(evictions()),
+                   [](auto& s, auto const& name) { s.eviction = find_named(evictions(), "eviction", name).name; });
+  add<std::string>(command, "--predictor", names_of(predictors()),
+                   [](auto& s, auto const& name) { s.predictor = find_named(predictors(), "predictor", name).name; });
+  add<std::string>(command, "--sensitivity", names_of(sensitivities()), [](auto& s, auto const& name) {
+    s.sensitivity = find_named(sensitivities(), "sensitivity", name).name;
+  });
+  add<std::string>(command, "--selector", names_of(selectors()),
+                   [](auto& s, auto const& name) { s.selector = find_named(selectors(), "selector", name).name; });
+  add<double>(command, "--half-life", "steps in which lfu_decayed forgets half",
+              [](auto& s, double x) { s.half_life = x; });
+  add_switch(command, "--warm", "start with the profile's most popular experts resident",
+             [](auto& s) { s.warm = true; });
+  add_switch(command, "--cold", "start with no expert resident", [](auto& s) { s.warm = false; });
+}
+
+void policy_flags::add_rules(CLI::App& command) {
+  add<std::string>(
+      command, "--on-refused", "a miss without a stand-in: fetch | host | drop", [](auto& s, auto const& word) {
+        using buddy::resolution;
+        s.rules.on_refused =
+            one_of<resolution>("--on-refused", word,
+                               {{"fetch", resolution::fetch}, {"host", resolution::host}, {"drop", resolution::drop}});
+      });
+  add<std::string>(command, "--weights", "gate weight of a stand-in: keep (the missing expert's) | own",
+                   [](auto& s, auto const& word) {
+                     using buddy::weight_mode;
+                     s.rules.weights = one_of<weight_mode>("--weights", word,
+                                                           {{"keep", weight_mode::keep}, {"own", weight_mode::own}});
+                   });
+  add<std::string>(
+      command, "--order", "which miss is served first: router | lightest-first", [](auto& s, auto const& word) {
+        using buddy::budget_order;
+        s.rules.order = one_of<budget_order>(
+            "--order", word, {{"router", budget_order::router}, {"lightest-first", budget_order::lightest_first}});
+      });
+  add_switch(command, "--renormalise", "scale changed gate weights back to their sum",
+             [](auto& s) { s.rules.renormalise = true; });
+  add_switch(command, "--exact", "never substitute", [](auto& s) { s.rules.exact = true; });
+  add<double>(command, "--beta", "no stand-in at a layer that misses this share of its experts",
+              [](auto& s, double x) { s.rules.beta = x; });
+  add<std::uint32_t>(command, "--rho", "most stand-ins for one token at one layer",
+                     [](auto& s, std::uint32_t x) { s.rules.rho = x; });
+  add<double>(command, "--replacement-ratio", "largest share of routed slots with a stand-in",
+              [](auto& s, double x) { s.rules.replacement_ratio = x; });
+  add<std::uint32_t>(command, "--ratio-window", "token-layers over which that share is kept",
+                     [](auto& s, std::uint32_t x) { s.rules.ratio_window = x; });
+  add<std::uint32_t>(command, "--refill-after", "a replaced expert is copied at its n-th miss; 0: never",
+                     [](auto& s, std::uint32_t x) { s.rules.refill_after = x; });
+  add<std::uint32_t>(command, "--prefetch-width", "most copies ahead for one layer; 0: top-k",
+                     [](auto& s, std::uint32_t x) { s.rules.prefetch_width = x; });
+}
+
+void policy_flags::add_gate(CLI::App& command) {
+  add<double>(command, "--tau", "entropy_gate: forbids at or below this entropy", [](auto& s, double x) {
+    s.tau = x;
+    s.tau_percentile.reset();
+  });
+  add<std::uint32_t>(command, "--tau-percentile", "entropy_gate: this percentile of each layer instead",
+                     [](auto& s, std::uint32_t x) { s.tau_percentile = x; });
+  add<double>(command, "--temperature", "entropy_gate: of the softmax", [](auto& s, double x) { s.temperature = x; });
+  add<double>(command, "--gamma", "entropy_gate, margin_gate: forbids from this margin upwards",
+              [](auto& s, double x) { s.gamma = x; });
+  add<double>(command, "--weight-threshold", "weight_gate: smallest gate share that is protected",
+              [](auto& s, double x) { s.weight_threshold = x; });
+}
+
+void policy_flags::add_lists(CLI::App& command) {
+  add<double>(command, "--alpha", "coactivation: coverage of the lists", [](auto& s, double x) { s.lists.alpha = x; });
+  add<std::uint32_t>(command, "--k-max", "coactivation: longest list",
+                     [](auto& s, std::uint32_t x) { s.lists.k_max = x; });
+  add<std::uint32_t>(command, "--search-limit", "coactivation: entries that are looked at",
+                     [](auto& s, std::uint32_t x) { s.search_limit = x; });
+  add<std::string>(command, "--counts", "coactivation: binary | min-weighted", [](auto& s, auto const& word) {
+    using buddy::coactivation_counts;
+    s.lists.counts = one_of<coactivation_counts>(
+        "--counts", word,
+        {{"binary", coactivation_counts::binary}, {"min-weighted", coactivation_counts::min_weighted}});
+  });
+  add<double>(command, "--eta", "coactivation: weight of the live score", [](auto& s, double x) { s.eta = x; });
+}
+
+void policy_flags::add_to(CLI::App& command) {
+  add_components(command);
+  add_rules(command);
+  add_gate(command);
+  add_lists(command);
+}
+
+void policy_flags::apply(policy_settings& settings) const {
+  for (auto const& change : changes_) change(settings);
+}
+
+namespace {
+
+template <class Table>
+std::string lines_of(char const* role, Table const& table) {
+  std::string out = std::string{role} + ":\n";
+  for (auto const& line : table)
+    out += "  " + std::string{line.name} + std::string(line.name.size() < 16 ? 16 - line.name.size() : 1, ' ') +
+           std::string{line.help} + "\n";
+  return out;
+}
+
+}  // namespace
+
+std::string component_help() {
+  return lines_of("Policies", presets()) + lines_of("Eviction", evictions()) + lines_of("Predictor", predictors()) +
+         lines_of("Sensitivity", sensitivities()) + lines_of("Selector", selectors());
+}
+
+}  // namespace harness

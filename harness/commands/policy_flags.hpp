@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The flags that change a named policy.
+#pragma once
+
+#include "harness/policy/settings.hpp"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace harness {
+
+/// What was given on the command line, in no need of a policy yet.
+class policy_flags {
+ public:
+  /// Adds all component flags. The flags must outlive the parsing.
+  void add_to(CLI::App& command);
+
+  /// @throws buddy::config_error when a word is not among those a flag knows
+  void apply(policy_settings& settings) const;
+
+ private:
+  template <class T>
+  void add(CLI::App& command, std::string const& flag, std::string const& help,
+           std::function<void(policy_settings&, T const&)> set);
+  void add_switch(CLI::App& command, std::string const& flag, std::string const& help,
+                  std::function<void(policy_settings&)> set);
+  void add_components(CLI::App& command);
+  void add_rules(CLI::App& command);
+  void add_gate(CLI::App& command);
+  void add_lists(CLI::App& command);
+
+  std::vector<std::function<void(policy_settings&)>> changes_;
+};
+
+/// "name  what it is", a line each, for --help.
+[[nodiscard]] std::string component_help();
+
+}  // namespace harness

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// `buddy-harness profile`: what calibration on a text gives.
+#include "harness/commands/command.hpp"
+#include "harness/commands/session_flags.hpp"
+#include "harness/run/calibration.hpp"
+
+#include <buddy/io/profile_io.hpp>
+
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <string>
+
+namespace harness {
+
+namespace {
+
+struct profile_flags {
+  std::filesystem::path model = session_options{}.model;
+  calibration_options calibration{};
+  std::string out;
+};
+
+int make_profile(profile_flags const& flags) {
+  require_folder_of(flags.out);
+  weights const model = weights::load(flags.model);
+  buddy::profile const p = calibrate(model, flags.calibration);
+  buddy::io::write_profile(flags.out, p);
+  std::cout << flags.out << ": " << p.n_tokens << " tokens through " << p.shape.n_layers << " layers of "
+            << p.shape.n_experts << " experts, top-" << p.shape.top_k << '\n';
+  return 0;
+}
+
+}  // namespace
+
+void add_profile_command(CLI::App& program, command_action& action) {
+  auto const flags = std::make_shared<profile_flags>();
+  CLI::App& command = *program.add_subcommand("profile", "calibrate: write the model's profile");
+  command.add_option("--model", flags->model, "folder with config.json and model.safetensors")->capture_default_str();
+  command.add_option("--text", flags->calibration.text, "text that is read: a file, builtin or none")
+      ->capture_default_str();
+  command.add_option("--tokens", flags->calibration.n_tokens, "tokens to read, text and tasks together")
+      ->capture_default_str();
+  command.add_option("--seed", flags->calibration.seed, "of the tasks")->capture_default_str();
+  command.add_option("--out", flags->out, "the file to write")->required();
+  command.callback([&action, flags] { action = [flags] { return make_profile(*flags); }; });
+}
+
+}  // namespace harness

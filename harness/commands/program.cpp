@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Reads the command line, runs one command, and turns what goes wrong into one line.
+#include "harness/commands/command.hpp"
+
+#include <buddy/error.hpp>
+#include <buddy/version.hpp>
+
+#include <exception>
+#include <iostream>
+#include <string>
+
+namespace harness {
+
+namespace {
+
+constexpr int bad_input = 2;
+
+std::string version() {
+  return std::to_string(BUDDY_VERSION_MAJOR) + "." + std::to_string(BUDDY_VERSION_MINOR) + "." +
+         std::to_string(BUDDY_VERSION_PATCH);
+}
+
+int complain(std::string what, int status) {
+  if (auto const end = what.find('\n'); end != std::string::npos) what.resize(end);
+  std::cerr << "buddy-harness: " << what << '\n';
+  return status;
+}
+
+}  // namespace
+
+int run_program(int argc, char const* const* argv) {
+  CLI::App program{
+      "Runs a mixture-of-experts model whose experts do not all fit into fast memory, and measures what each way of "
+      "dealing with the missing ones gains and costs. Time is modelled, quality is measured.",
+      "buddy-harness"};
+  program.set_version_flag("--version", version());
+  program.require_subcommand(1);
+  command_action action;
+  add_run_command(program, action);
+  add_sweep_command(program, action);
+  add_demo_command(program, action);
+  add_profile_command(program, action);
+  add_report_command(program, action);
+  try {
+    program.parse(argc, argv);
+    return action();
+  } catch (CLI::ParseError const& e) {
+    if (e.get_exit_code() == 0) return program.exit(e);  // --help, --version
+    return complain(e.what(), bad_input);
+  } catch (buddy::config_error const& e) {
+    return complain(e.what(), bad_input);
+  } catch (std::exception const& e) {
+    return complain(e.what(), 1);
+  }
+}
+
+}  // namespace harness

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Field by field.
+#include "harness/report/json.hpp"
+
+#include "harness/report/provenance.hpp"
+
+#include <buddy/resolution.hpp>
+
+#include <cstddef>
+#include <utility>
+
+namespace harness {
+
+namespace {
+
+using json = nlohmann::ordered_json;
+
+template <class T>
+json or_null(std::optional<T> const& x) {
+  return x ? json(*x) : json(nullptr);
+}
+
+json config_of(policy_settings const& s) {
+  bool const weighted = s.lists.counts == buddy::coactivation_counts::min_weighted;
+  return {{"eviction", s.eviction},
+          {"pool", s.pool == buddy::pool_layout::global ? "global" : "per-layer"},
+          {"predictor", s.predictor},
+          {"sensitivity", s.sensitivity},
+          {"selector", s.selector},
+          {"weights", s.rules.weights == buddy::weight_mode::own ? "own" : "keep"},
+          {"renormalise", s.rules.renormalise},
+          {"on_refused", buddy::to_string(s.rules.on_refused)},
+          {"exact", s.rules.exact},
+          {"rho", s.rules.rho},
+          {"order", s.rules.order == buddy::budget_order::router ? "router" : "lightest-first"},
+          {"beta", or_null(s.rules.beta)},
+          {"replacement_ratio", s.rules.replacement_ratio},
+          {"ratio_window", s.rules.ratio_window},
+          {"refill_after", s.rules.refill_after},
+          {"prefetch_width", s.rules.prefetch_width},
+          {"warm", s.warm},
+          {"tau", s.tau},
+          {"tau_percentile", or_null(s.tau_percentile)},
+          {"temperature", s.temperature},
+          {"gamma", or_null(s.gamma)},
+          {"weight_threshold", s.weight_threshold},
+          {"alpha", s.lists.alpha},
+          {"k_max", s.lists.k_max},
+          {"counts", weighted ? "min-weighted" : "binary"},
+          {"search_limit", s.search_limit},
+          {"eta", s.eta},
+          {"half_life", s.half_life}};
+}
+
+json shares_of(run_result const& r) {
+  json out;
+  for (std::size_t i = 0; i != buddy::n_resolutions; ++i) {
+    auto const how = static_cast<buddy::resolution>(i);
+    out[std::string{buddy::to_string(how)}] = r.share(how);
+  }
+  return out;
+}
+
+/// Why missing slots got no stand-in; slots that did get one are not refusals.
+json refusals_of(buddy::layer_counters const& c) {
+  json out;
+  for (std::size_t i = 1; i != buddy::n_refusals; ++i) {
+    auto const why = static_cast<buddy::refusal>(i);
+    out[std::string{buddy::to_string(why)}] = c.refused(why);
+  }
+  return out;
+}
+
+json bytes_by_reason(run_result const& r) {
+  return {{"demand", r.link_bytes_per_token(r.time.link_bytes[0])},
+          {"prefetch", r.link_bytes_per_token(r.time.link_bytes[1])},
+          {"refill", r.link_bytes_per_token(r.time.link_bytes[2])}};
+}
+
+json means(std::map<std::string, figure> const& all) {
+  json out = json::object();
+  for (auto const& [name, x] : all) out[name] = x.mean;
+  return out;
+}
+
+json quality_of(run_result const& r) {
+  json q;
+  json errors;
+  auto const add = [&](char const* name, bool applies, figure const& x) {
+    q[name] = applies ? json(x.mean) : json(nullptr);
+    errors[name] = applies ? json(x.standard_error) : json(nullptr);
+  };
+  text_quality const text = r.text.value_or(text_quality{});
+  add("bits_per_byte", r.text.has_value(), text.bits_per_byte);
+  add("bits_per_byte_exact", r.text.has_value(), text.bits_per_byte_exact);
+  add("bits_per_byte_change", r.text.has_value(), text.change);
+  add("kl_nats", r.text.has_value(), text.kl_nats);
+  add("top1_agreement", r.text.has_value(), text.top1_agreement);
+  task_quality const tasks = r.tasks.value_or(task_quality{});
+  add("task_accuracy_mean", r.tasks.has_value(), tasks.mean);
+  add("task_accuracy_mean_exact", r.tasks.has_value(), tasks.mean_exact);
+  q["task_accuracy"] = r.tasks ? means(tasks.accuracy) : json(nullptr);
+  q["task_accuracy_exact"] = r.tasks ? means(tasks.accuracy_exact) : json(nullptr);
+  q["standard_error"] = errors;
+  return q;
+}
+
+json layers_of(run_result const& r) {
+  json out = json::array();
+  for (auto const& c : r.layers)
+    out.push_back(c.lookups == 0 ? json(nullptr) : json(static_cast<double>(c.hits) / static_cast<double>(c.lookups)));
+  return out;
+}
+
+json rank_of(buddy::layer_counters const& c) {
+  auto const n = c.slots_ending(buddy::resolution::buddy);
+  return n == 0 ? json(nullptr) : json(static_cast<double>(c.stand_in_rank_sum) / static_cast<double>(n));
+}
+
+void add_identity(json& out, run_result const& r) {
+  out["kind"] = r.kind;
+  out["policy"] = r.settings.name;
+  out["config"] = config_of(r.settings);
+  out["model"] = r.model;
+  out["trace"] = nullptr;
+  out["backend"] = "cpu";
+  out["hardware"] = r.machine.name;
+  out["shape"] = r.shape.name;
+  out["cache_ratio"] = r.settings.cache_ratio;
+  out["seed"] = r.seed;
+  out["commit"] = or_null(source_commit());
+  out["machine"] = or_null(machine_name());
+  out["n_tokens"] = r.n_tokens;
+}
+
+void add_time(json& out, run_result const& r) {
+  out["timing"] = "modelled";
+  out["tokens_per_second"] = r.tokens_per_second();
+  out["stall_share"] = r.stall_share();
+  out["link_bytes_per_token"] = r.link_bytes_per_token(r.time.all_link_bytes());
+  out["link_bytes_per_token_by_reason"] = bytes_by_reason(r);
+}
+
+void add_counts(json& out, run_result const& r) {
+  auto const& c = r.total;
+  out["lookups"] = c.lookups;
+  out["hit_rate"] = r.hit_rate();
+  out["hit_rate_by_layer"] = layers_of(r);
+  out["share"] = shares_of(r);
+  out["refusals"] = refusals_of(c);
+  out["buddy_rank_mean"] = rank_of(c);
+  out["copies"] = {{"fetches", c.fetches},
+                   {"staged", c.staged},
+                   {"waits", c.waits},
+                   {"refills", c.refills},
+                   {"prefetches", c.prefetches},
+                   {"useful_prefetches", c.useful_prefetches},
+                   {"background_refused", r.time.background_refused},
+                   {"background_cancelled", r.time.background_cancelled}};
+}
+
+}  // namespace
+
+json to_json(run_result const& result) {
+  json out;
+  add_identity(out, result);
+  add_time(out, result);
+  add_counts(out, result);
+  out["quality"] = quality_of(result);
+  return out;
+}
+
+std::string to_json_lines(std::vector<run_result> const& results) {
+  std::string out;
+  for (run_result const& r : results) out += to_json(r).dump() + "\n";
+  return out;
+}
+
+}  // namespace harness

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Lines of one result.
+#include "harness/report/run_summary.hpp"
+
+#include "harness/report/text_table.hpp"
+
+#include <buddy/resolution.hpp>
+
+#include <cstddef>
+#include <string>
+
+namespace harness {
+
+namespace {
+
+std::string with_error(figure const& x, int digits, bool plus = false) {
+  return fixed(x.mean, digits, plus) + " +- " + fixed(x.standard_error, digits);
+}
+
+std::string share_line(run_result const& r) {
+  std::string line;
+  for (std::size_t i = 0; i != buddy::n_resolutions; ++i) {
+    auto const how = static_cast<buddy::resolution>(i);
+    if (r.total.slots_ending(how) == 0) continue;
+    line += (line.empty() ? "" : ", ") + std::string{buddy::to_string(how)} + " " + percent(r.share(how), 2);
+  }
+  return line;
+}
+
+std::string refusal_line(buddy::layer_counters const& c) {
+  std::string line;
+  for (std::size_t i = 1; i != buddy::n_refusals; ++i) {
+    auto const why = static_cast<buddy::refusal>(i);
+    if (c.refused(why) == 0) continue;
+    line += (line.empty() ? "" : ", ") + std::string{buddy::to_string(why)} + " " + std::to_string(c.refused(why));
+  }
+  return line.empty() ? "none" : line;
+}
+
+std::string hits_by_layer(run_result const& r) {
+  std::string line;
+  for (auto const& c : r.layers)
+    line += " " +
+            (c.lookups == 0 ? std::string{"-"} : percent(static_cast<double>(c.hits) / static_cast<double>(c.lookups)));
+  return line;
+}
+
+std::string megabytes(double bytes) { return fixed(bytes / 1e6, 1) + " MB"; }
+
+void print_time(std::ostream& out, run_result const& r) {
+  out << "modelled on " << r.machine.name << " with the sizes of " << r.shape.name << ":\n"
+      << "  tokens/s (modelled)        " << fixed(r.tokens_per_second(), 2) << '\n'
+      << "  stall share (modelled)     " << percent(r.stall_share()) << '\n'
+      << "  link per token (modelled)  " << megabytes(r.link_bytes_per_token(r.time.all_link_bytes())) << " (demand "
+      << megabytes(r.link_bytes_per_token(r.time.link_bytes[0])) << ", prefetch "
+      << megabytes(r.link_bytes_per_token(r.time.link_bytes[1])) << ", refill "
+      << megabytes(r.link_bytes_per_token(r.time.link_bytes[2])) << ")\n";
+}
+
+void print_counts(std::ostream& out, run_result const& r) {
+  auto const& c = r.total;
+  auto const buddies = c.slots_ending(buddy::resolution::buddy);
+  out << "counted:\n"
+      << "  routed slots               " << share_line(r) << '\n'
+      << "  hit rate                   " << percent(r.hit_rate(), 2) << "; by layer:" << hits_by_layer(r) << '\n'
+      << "  refusals                   " << refusal_line(c) << '\n';
+  if (buddies != 0)
+    out << "  mean rank of the buddies   "
+        << fixed(static_cast<double>(c.stand_in_rank_sum) / static_cast<double>(buddies), 2) << '\n';
+  if (c.prefetches != 0)
+    out << "  prefetches                 " << c.prefetches << ", of these used " << c.useful_prefetches
+        << ", found under way " << c.waits << '\n';
+  if (c.refills != 0)
+    out << "  refills                    " << c.refills << "; refused by a busy link " << r.time.background_refused
+        << ", gave way to a demand " << r.time.background_cancelled << '\n';
+}
+
+void print_quality(std::ostream& out, run_result const& r) {
+  out << "measured against the exact model on the same " << r.n_tokens << " tokens:\n";
+  if (r.text)
+    out << "  bits per byte              " << with_error(r.text->bits_per_byte, 4) << " (exact "
+        << fixed(r.text->bits_per_byte_exact.mean, 4) << ", change " << with_error(r.text->change, 4, true) << ")\n"
+        << "  KL, nats                   " << with_error(r.text->kl_nats, 5) << '\n'
+        << "  top-1 agreement            " << with_error(r.text->top1_agreement, 4) << '\n';
+  if (!r.tasks) return;
+  out << "  task accuracy              " << with_error(r.tasks->mean, 4) << " (exact "
+      << fixed(r.tasks->mean_exact.mean, 4) << ")\n";
+  for (auto const& [name, x] : r.tasks->accuracy)
+    out << "    " << name << std::string(name.size() < 25 ? 25 - name.size() : 1, ' ') << fixed(x.mean, 3) << " (exact "
+        << fixed(r.tasks->accuracy_exact.at(name).mean, 3) << ")\n";
+}
+
+}  // namespace
+
+void print_summary(std::ostream& out, run_result const& result) {
+  out << "policy " << result.settings.name << ", cache ratio " << fixed(result.settings.cache_ratio, 3) << ", model "
+      << result.model << '\n';
+  print_time(out, result);
+  print_counts(out, result);
+  print_quality(out, result);
+}
+
+}  // namespace harness

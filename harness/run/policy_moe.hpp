@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Between the decoder and the policy: each layer's routing becomes a plan, the plan becomes experts to run and time.
+#pragma once
+
+#include "harness/model/cpu/decoder.hpp"
+#include "harness/policy/compose.hpp"
+#include "harness/sim/offload_clock.hpp"
+
+#include <buddy/trace_recorder.hpp>
+#include <buddy/types.hpp>
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+namespace harness {
+
+/// What `decoder::step` calls at every layer.
+class policy_moe {
+ public:
+  /// @param recorder  writes down what the router chose; may be null
+  policy_moe(harness_policy& policy, offload_clock& clock, buddy::trace_recorder* recorder)
+      : policy_{&policy}, clock_{&clock}, recorder_{recorder} {}
+
+  /// A token begins.
+  void begin_step() {
+    policy_->begin_step(buddy::phase::decode);
+    if (recorder_ != nullptr) recorder_->begin_step(1);
+  }
+
+  /// The experts run in the router's order, so that a policy that changes none gives the same bits as none.
+  std::span<expert_use const> operator()(std::uint16_t layer, router_output const& routed, std::span<float const>) {
+    clock_->begin_layer(*policy_);
+    buddy::routing const r{of(routed.experts), of(routed.weights), of(routed.probabilities), 1};
+    if (recorder_ != nullptr) recorder_->record(layer, {r.experts, r.weights, {}, 1});
+    buddy::layer_plan const& plan = policy_->resolve(layer, r);
+    std::size_t n = 0;
+    for (buddy::assignment const& a : plan.assignments) uses_[n++] = {a.expert, a.weight};
+    clock_->run_layer(*policy_, plan);
+    return {uses_.data(), n};
+  }
+
+ private:
+  template <class T>
+  static buddy::view<T const> of(std::span<T const> x) {
+    return {x.data(), static_cast<std::uint32_t>(x.size())};
+  }
+
+  harness_policy* policy_;
+  offload_clock* clock_;
+  buddy::trace_recorder* recorder_;
+  std::array<expert_use, buddy::max_top_k> uses_{};
+};
+
+}  // namespace harness

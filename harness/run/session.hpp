@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// What all runs of one process share: the model, the evaluation set, the exact run and the profile.
+#pragma once
+
+#include "harness/model/weights.hpp"
+#include "harness/policy/settings.hpp"
+#include "harness/run/evaluation_set.hpp"
+#include "harness/run/run_result.hpp"
+#include "harness/sim/charged_shape.hpp"
+#include "harness/sim/hardware.hpp"
+
+#include <buddy/profile.hpp>
+#include <buddy/trace_recorder.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace harness {
+
+struct session_options {
+  std::filesystem::path model = std::filesystem::path{BUDDY_SOURCE_DIR} / "models" / "reference";
+  std::string hardware = "rtx4090-pcie4";
+  std::string shape = "deepseek-v2-lite";
+  std::string profile;  ///< file; empty: the one beside the model if there is one, else calibrate here
+  evaluation_options evaluation{};
+};
+
+/// Loads once, runs many policies. `run` may be called from several threads at once.
+class session {
+ public:
+  /// @throws buddy::config_error when a file, a name or a size is not possible
+  explicit session(session_options const& options);
+
+  /// Makes the profile ready when one of the policies needs it; call it before the first `run`.
+  void prepare(std::vector<policy_settings> const& policies);
+
+  /// @param recorder  writes down the routing; may be null
+  [[nodiscard]] run_result run(policy_settings const& settings, buddy::trace_recorder* recorder = nullptr) const;
+
+  [[nodiscard]] weights const& model() const noexcept { return model_; }
+  /// Sizes of the model with the record size that is charged.
+  [[nodiscard]] buddy::model_shape charged_model() const noexcept;
+
+ private:
+  session_options options_;
+  weights model_;
+  hardware machine_;
+  charged_shape shape_;
+  evaluation_set evaluation_;
+  evaluation_logits exact_;
+  std::optional<buddy::profile> profile_;
+};
+
+/// Runs all rows, several at a time; the results are in the order of the rows whatever the number of threads.
+/// @param progress  told of each row that is done, one at a time
+[[nodiscard]] std::vector<run_result> run_rows(
+    session const& s, std::vector<policy_settings> const& rows, std::uint32_t n_threads,
+    std::function<void(std::size_t done, run_result const&)> const& progress);
+
+}  // namespace harness
