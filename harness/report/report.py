@@ -14,6 +14,8 @@ import io
 import os
 import sys
 
+sys.dont_write_bytecode = True  # leave the source folder as it is
+
 from results import BadInput, loss_percent, number_at, read_profile, read_results
 
 def svg_of(figure):

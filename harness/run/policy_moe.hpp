@@ -24,6 +24,10 @@ class policy_moe {
   policy_moe(harness_policy& policy, offload_clock& clock, buddy::trace_recorder* recorder)
       : policy_{&policy}, clock_{&clock}, recorder_{recorder} {}
 
+  void begin_sequence() noexcept {
+    if (recorder_ != nullptr) recorder_->begin_sequence();
+  }
+
   /// A token begins.
   void begin_step() {
     policy_->begin_step(buddy::phase::decode);

@@ -7,6 +7,7 @@
 #include "harness/policy/settings.hpp"
 #include "harness/run/evaluation_set.hpp"
 #include "harness/run/run_result.hpp"
+#include "harness/run/stepped.hpp"
 #include "harness/sim/charged_shape.hpp"
 #include "harness/sim/hardware.hpp"
 
@@ -48,8 +49,8 @@ class session {
 
  private:
   session_options options_;
-  weights model_;
   hardware machine_;
+  weights model_;
   charged_shape shape_;
   evaluation_set evaluation_;
   evaluation_logits exact_;

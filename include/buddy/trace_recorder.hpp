@@ -78,7 +78,7 @@ class trace_recorder {
     if (trace_.sequence_lengths.empty() || r.n_tokens != trace_.n_tokens() - step_begins_)
       detail::throw_config_error("buddy::trace_recorder: the batch must have the tokens of the step");
     std::size_t const slots = std::size_t{r.n_tokens} * trace_.top_k;
-    if (r.experts.size != slots || r.weights.size != (with_weights_ ? slots : r.weights.size))
+    if (r.experts.size != slots || (with_weights_ && r.weights.size != slots))
       detail::throw_config_error("buddy::trace_recorder: experts and weights must be [n_tokens, top_k]");
     if (with_weights_ &&
         !std::all_of(r.weights.begin(), r.weights.end(), [](float w) { return std::isfinite(w) && w >= 0.0F; }))

@@ -26,10 +26,11 @@ struct view {
     return {data + offset, count};
   }
 
-  // NOLINTNEXTLINE(google-explicit-constructor): reading through a writable view is always allowed
-  [[nodiscard]] BUDDY_HD constexpr operator view<T const>() const noexcept
-    requires(!std::is_const_v<T>)
-  {
+  /// Reading through a writable view is always allowed. A template, or nvcc warns of `view<T const>` to itself.
+  template <class U>
+    requires(!std::is_const_v<T> && std::is_same_v<U, T const>)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  [[nodiscard]] BUDDY_HD constexpr operator view<U>() const noexcept {
     return {data, size};
   }
 };

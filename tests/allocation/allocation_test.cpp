@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An executable of its own: it replaces the global allocation functions by ones that count.
 #include "catch.hpp"
-#include "property/any_model.hpp"
+#include "property/chosen_model.hpp"
 #include "property/policy_run.hpp"
 #include "property/random_routing.hpp"
 
@@ -93,7 +93,7 @@ TEST_CASE("the counter counts", "[allocation]") {
 TEST_CASE("no combination of models allocates after construction", "[allocation][policy]") {
   std::uint64_t seed = 0;
   std::string allocates;
-  any::for_each_combination([&](any::combination const& models) {
+  chosen::for_each_combination([&](chosen::combination const& models) {
     for (auto const refused : {resolution::fetch, resolution::host, resolution::drop}) {
       run_settings s{.models = models, .unequal_records = ++seed % 2 == 0, .seed = seed};
       s.config.on_refused = refused;

@@ -13,7 +13,6 @@
 namespace {
 
 using namespace harness;
-using Catch::Matchers::Contains;
 using nlohmann::json;
 
 /// What `parse_model_config` says to a config with one field changed.

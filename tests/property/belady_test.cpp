@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // No policy that fetches every miss hits more often than one that knows the future.
 #include "catch.hpp"
-#include "property/any_model.hpp"
+#include "property/chosen_model.hpp"
 #include "property/random_routing.hpp"
 
 #include <algorithm>
@@ -43,11 +43,11 @@ std::vector<std::uint16_t> random_trace(std::uint64_t seed) {
 }
 
 std::uint64_t hits(std::size_t eviction, std::vector<std::uint16_t> const& trace, std::size_t slots) {
-  any::policy policy{shape,
-                     buddy::slot_cache<any::eviction>(shape, {.bytes = slots * shape.expert_bytes}, eviction),
-                     any::predictor(shape, 0),
-                     any::gate{},
-                     any::selector{},
+  chosen::policy policy{shape,
+                     buddy::slot_cache<chosen::eviction>(shape, {.bytes = slots * shape.expert_bytes}, eviction),
+                     chosen::predictor(shape, 0),
+                     chosen::gate{},
+                     chosen::selector{},
                      {.exact = true}};
   float const weight = 1.0F;
   for (std::uint16_t const e : trace) {
@@ -71,8 +71,8 @@ TEST_CASE("no eviction policy hits more often than belady", "[property][eviction
   auto const trace = random_trace(seed);
   for (std::size_t const slots : {1U, 3U, 6U, 11U}) {
     auto const bound = belady_hits(trace, slots);
-    for (std::size_t e = 0; e != any::n_evictions; ++e) {
-      INFO(any::name_of<any::evictions>(e) << ", " << slots << " slots");
+    for (std::size_t e = 0; e != chosen::n_evictions; ++e) {
+      INFO(chosen::name_of<chosen::evictions>(e) << ", " << slots << " slots");
       CHECK(hits(e, trace, slots) <= bound);
     }
   }
@@ -81,5 +81,5 @@ TEST_CASE("no eviction policy hits more often than belady", "[property][eviction
 TEST_CASE("every eviction policy is belady's equal when nothing has to leave", "[property][eviction]") {
   auto const trace = random_trace(7);
   auto const distinct = std::set<std::uint16_t>(trace.begin(), trace.end()).size();
-  for (std::size_t e = 0; e != any::n_evictions; ++e) CHECK(hits(e, trace, 12) == trace.size() - distinct);
+  for (std::size_t e = 0; e != chosen::n_evictions; ++e) CHECK(hits(e, trace, 12) == trace.size() - distinct);
 }

@@ -22,7 +22,10 @@ buddy::profile random_profile(std::uint64_t seed) {
   for (std::uint64_t t = 0; t != n_tokens; ++t) {
     for (std::uint16_t layer = 0; layer != 2; ++layer) {
       std::set<std::uint16_t> chosen;
-      while (chosen.size() != top_k) chosen.insert(static_cast<std::uint16_t>(random() % (1 + random() % n_experts)));
+      while (chosen.size() != top_k) {
+        auto const below = 1 + random() % n_experts;
+        chosen.insert(static_cast<std::uint16_t>(random() % below));
+      }
       std::vector<std::uint16_t> const experts(chosen.begin(), chosen.end());
       std::vector<float> weights(top_k);
       for (float& w : weights) w = static_cast<float>(1 + random() % 1000);

@@ -70,7 +70,7 @@ TEST_CASE("every combination of models obeys every law of a plan", "[property][p
   auto const n_tokens = static_cast<std::uint32_t>(GENERATE(1, 4));
   verdict laws;
   std::uint64_t seed = n_tokens;
-  any::for_each_combination([&](any::combination const& models) {
+  chosen::for_each_combination([&](chosen::combination const& models) {
     for (auto const refused : {resolution::fetch, resolution::host, resolution::drop}) {
       for (auto const weights : {weight_mode::keep, weight_mode::own}) {
         for (bool const renormalise : {false, true}) {
@@ -93,7 +93,7 @@ TEST_CASE("every combination of models obeys every law of a plan", "[property][p
 TEST_CASE("exact mode never substitutes, whatever the models", "[property][policy]") {
   std::uint64_t seed = 0;
   verdict laws;
-  any::for_each_combination([&](any::combination const& models) {
+  chosen::for_each_combination([&](chosen::combination const& models) {
     for (auto const refused : {resolution::fetch, resolution::host}) {
       run_settings s{.models = models, .config = varied(++seed), .seed = seed};
       s.config.exact = true;

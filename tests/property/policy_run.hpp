@@ -2,7 +2,7 @@
 // A host that drives a policy with random routing, late and cancelled copies and leases, and checks every answer.
 #pragma once
 
-#include "property/any_model.hpp"
+#include "property/chosen_model.hpp"
 #include "property/plan_laws.hpp"
 #include "property/random_routing.hpp"
 
@@ -22,25 +22,25 @@ inline buddy::buddy_table neighbours(buddy::model_shape const& shape) {
 }
 
 struct run_settings {
-  any::combination models{};
+  chosen::combination models{};
   buddy::policy_config config{};
   buddy::model_shape shape{.n_layers = 2, .n_experts = 10, .top_k = 3, .expert_bytes = 10};
   bool unequal_records{};
   std::uint64_t seed{};
 };
 
-inline any::policy make_policy(run_settings const& s, buddy::buddy_table_ref table) {
+inline chosen::policy make_policy(run_settings const& s, buddy::buddy_table_ref table) {
   buddy::cache_budget budget{.bytes = 11 * s.shape.expert_bytes, .layout = s.models.pool};  // 11 of 20 records
   if (s.unequal_records) budget.layer_bytes = {10, 17};
-  any::gate gate{.kind = s.models.gate};
+  chosen::gate gate{.kind = s.models.gate};
   gate.entropy = buddy::sensitivity::entropy_gate::fixed(0.9);
   gate.weight = buddy::sensitivity::weight_gate::fixed(0.35);
-  any::selector selector{.kind = s.models.selector};
+  chosen::selector selector{.kind = s.models.selector};
   selector.coactivation.table = table;
   selector.coactivation.eta_q16 = s.seed % 2 == 0 ? 0 : buddy::q16_one / 2;
   return {s.shape,
-          buddy::slot_cache<any::eviction>(s.shape, budget, s.models.eviction),
-          any::predictor(s.shape, s.models.predictor),
+          buddy::slot_cache<chosen::eviction>(s.shape, budget, s.models.eviction),
+          chosen::predictor(s.shape, s.models.predictor),
           gate,
           selector,
           s.config};
@@ -64,7 +64,7 @@ class policy_run {
     return nullptr;
   }
 
-  [[nodiscard]] any::policy const& policy() const { return policy_; }
+  [[nodiscard]] chosen::policy const& policy() const { return policy_; }
 
  private:
   char const* layer(std::uint16_t l) {
@@ -150,7 +150,7 @@ class policy_run {
   }
 
   buddy::buddy_table table_;
-  any::policy policy_;
+  chosen::policy policy_;
   random_routing routing_;
   std::uint32_t steps_;
   std::vector<buddy::expert_copy> pending_;

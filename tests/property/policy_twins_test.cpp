@@ -55,7 +55,7 @@ std::uint32_t resident_after_repeated_misses(run_settings const& s) {
 TEST_CASE("equal policies with equal inputs make equal plans", "[property][policy]") {
   std::uint64_t seed = 0;
   std::string different;
-  any::for_each_combination([&](any::combination const& models) {
+  chosen::for_each_combination([&](chosen::combination const& models) {
     run_settings s{.models = models, .seed = ++seed};
     s.config.max_tokens = static_cast<std::uint32_t>(1 + seed % 3);
     auto const table = neighbours(s.shape);
@@ -80,7 +80,7 @@ TEST_CASE("equal policies with equal inputs make equal plans", "[property][polic
 
 TEST_CASE("substitution cannot freeze the resident set", "[property][policy]") {
   std::string frozen;
-  any::for_each_combination([&](any::combination const& models) {
+  chosen::for_each_combination([&](chosen::combination const& models) {
     for (auto const refused : {resolution::fetch, resolution::host, resolution::drop}) {
       run_settings s{.models = models, .seed = 2};
       s.shape.n_layers = 1;  // 10 slots, five of them taken: room for three misses and their stand-ins

@@ -8,9 +8,12 @@
 #include <buddy/io/tensor_values.hpp>
 #include <buddy/io/write_file.hpp>
 
+#include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -62,7 +65,7 @@ TEST_CASE("every half converts to the number the standard says and back to itsel
   CHECK(std::signbit(io::f16_to_f32(0x8000)));
   CHECK(io::f16_to_f32(0x7c00) == std::numeric_limits<float>::infinity());
   CHECK(io::f32_to_f16(-std::numeric_limits<float>::infinity()) == 0xfc00);
-  for (std::uint16_t const nan : {0x7c01, 0x7e00, 0xffff}) {
+  for (std::uint16_t const nan : std::vector<std::uint16_t>{0x7c01, 0x7e00, 0xffff}) {
     CHECK(std::isnan(io::f16_to_f32(nan)));
     CHECK(std::isnan(io::f16_to_f32(io::f32_to_f16(io::f16_to_f32(nan)))));
   }

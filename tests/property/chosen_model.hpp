@@ -12,7 +12,7 @@
 #include <utility>
 #include <variant>
 
-namespace any {
+namespace chosen {
 
 /// The `kind`-th alternative, made from `arguments`.
 template <class Variant, std::size_t I = 0, class... Arguments>
@@ -52,7 +52,7 @@ inline constexpr std::size_t n_selectors = std::variant_size_v<selectors>;
 
 class eviction {
  public:
-  static constexpr std::string_view name = "any";
+  static constexpr std::string_view name = "chosen";
 
   eviction(std::size_t capacity, std::size_t kind) : model_(make<evictions>(kind, capacity)) {}
 
@@ -79,7 +79,7 @@ class eviction {
 
 class predictor {
  public:
-  static constexpr std::string_view name = "any";
+  static constexpr std::string_view name = "chosen";
 
   predictor(buddy::model_shape const& shape, std::size_t kind) : model_(make<predictors>(kind, shape)) {}
 
@@ -96,7 +96,7 @@ class predictor {
 
 /// A variant is not trivially copyable enough for the device; all models side by side are.
 struct gate {
-  static constexpr std::string_view name = "any";
+  static constexpr std::string_view name = "chosen";
 
   std::size_t kind{};
   buddy::sensitivity::never never{};
@@ -117,7 +117,7 @@ struct gate {
 };
 
 struct selector {
-  static constexpr std::string_view name = "any";
+  static constexpr std::string_view name = "chosen";
 
   std::size_t kind{};
   buddy::selection::none none{};
@@ -165,4 +165,4 @@ void for_each_combination(F const& f) {
           for (std::size_t s = 0; s != n_selectors; ++s) f(combination{e, pool, p, g, s});
 }
 
-}  // namespace any
+}  // namespace chosen

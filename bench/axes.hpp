@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// The sizes every benchmark is run at.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+
+namespace axes {
+
+/// Experts of a layer and experts of a token, in their products: as small as the models that are worth offloading, as
+/// large as those that are offloaded most.
+inline void experts_and_top_k(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"experts", "top_k"});
+  for (std::int64_t const experts : {64, 128, 256})
+    for (std::int64_t const top_k : {4, 6, 8}) b->Args({experts, top_k});
+}
+
+}  // namespace axes

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Feeds a profile builder.
+#include "harness/run/calibration.hpp"
+
+#include "harness/run/stepped.hpp"
+
+#include <buddy/profile_builder.hpp>
+#include <buddy/routing.hpp>
+
+#include <cstdint>
+#include <span>
+
+namespace harness {
+
+namespace {
+
+/// The exact model, watched.
+class observed_moe {
+ public:
+  explicit observed_moe(buddy::profile_builder& builder) : builder_{&builder} {}
+
+  void begin_sequence() noexcept { builder_->begin_sequence(); }
+  void begin_step() noexcept {}
+
+  std::span<expert_use const> operator()(std::uint16_t layer, router_output const& routed,
+                                         std::span<float const> input) {
+    auto const n = static_cast<std::uint32_t>(routed.experts.size());
+    builder_->observe(layer, {{routed.experts.data(), n}, {routed.weights.data(), n}, {}, 1});
+    return all_(layer, routed, input);
+  }
+
+ private:
+  buddy::profile_builder* builder_;
+  all_resident all_;
+};
+
+}  // namespace
+
+buddy::profile calibrate(weights const& model, calibration_options const& options) {
+  evaluation_set const set =
+      make_calibration_set({options.text, true, options.n_tokens, options.seed}, model.config().max_positions);
+  buddy::profile_builder builder{model.shape(), model.identity()};
+  for (std::uint16_t l = 0; l != model.config().n_layers; ++l) {
+    auto const rows = model.layer(l).router;
+    builder.router_rows(l, {rows.data(), static_cast<std::uint32_t>(rows.size())});
+  }
+  observed_moe moe{builder};
+  step_through(model, set, moe, [](std::span<float const>) {});
+  return builder.finish();
+}
+
+}  // namespace harness

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Loads, runs, measures.
+#include "harness/run/session.hpp"
+
+#include "harness/policy/compose.hpp"
+#include "harness/run/calibration.hpp"
+#include "harness/run/policy_moe.hpp"
+#include "harness/run/quality.hpp"
+
+#include <buddy/io/profile_io.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+namespace harness {
+
+namespace {
+
+/// Attention matrices and router of one layer, and its share of the output matrix, at the stored precision.
+charged_shape own_shape(weights const& model) {
+  model_config const& c = model.config();
+  std::uint64_t const weight_bytes = model.expert_bytes() / c.expert_parameters();
+  std::uint64_t const layer = c.hidden_size * (2 * c.q_size() + 2 * c.kv_size() + c.n_experts);
+  std::uint64_t const head = std::uint64_t{c.vocab_size} * c.hidden_size;
+  return {"reference", c.n_layers, model.expert_bytes(), (layer + head / c.n_layers) * weight_bytes};
+}
+
+evaluation_logits exact_logits(weights const& model, evaluation_set const& set) {
+  exact_moe moe;
+  return logits_of(model, set, moe);
+}
+
+std::string folder_name(std::filesystem::path const& folder) {
+  auto const name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+  return name.string();
+}
+
+}  // namespace
+
+session::session(session_options const& options)
+    : options_{options},
+      machine_{load_hardware(options.hardware)},
+      model_{weights::load(options.model)},
+      shape_{find_shape(options.shape, own_shape(model_))},
+      evaluation_{make_evaluation_set(options.evaluation, model_.config().max_positions)},
+      exact_{exact_logits(model_, evaluation_)} {}
+
+buddy::model_shape session::charged_model() const noexcept {
+  buddy::model_shape shape = model_.shape();
+  shape.expert_bytes = shape_.expert_bytes;
+  return shape;
+}
+
+void session::prepare(std::vector<policy_settings> const& policies) {
+  if (profile_ || std::none_of(policies.begin(), policies.end(), needs_profile)) return;
+  std::filesystem::path file = options_.profile;
+  auto const beside = options_.model / "profile.safetensors";
+  if (file.empty() && std::filesystem::exists(beside)) file = beside;
+  if (file.empty()) {
+    profile_ = calibrate(model_, {});
+  } else {
+    profile_ = buddy::io::read_profile(file, model_.identity(), model_.shape());
+  }
+}
+
+run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
+  composed_policy composed{settings, charged_model(), profile_ ? &*profile_ : nullptr};
+  offload_clock clock{machine_, shape_};
+  policy_moe moe{composed.policy(), clock, recorder};
+  evaluation_logits const logits = logits_of(model_, evaluation_, moe);
+
+  run_result r;
+  r.settings = settings;
+  r.model = folder_name(options_.model);
+  r.machine = machine_;
+  r.shape = shape_;
+  r.seed = options_.evaluation.seed;
+  r.n_tokens = evaluation_.n_steps();
+  r.time = clock.totals();
+  r.total = composed.policy().total();
+  for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(composed.policy().counters(l));
+  r.text = measure_text(evaluation_, exact_, logits);
+  r.tasks = measure_tasks(evaluation_, exact_, logits);
+  return r;
+}
+
+std::vector<run_result> run_rows(session const& s, std::vector<policy_settings> const& rows, std::uint32_t n_threads,
+                                 std::function<void(std::size_t, run_result const&)> const& progress) {
+  std::vector<run_result> results(rows.size());
+  std::atomic<std::size_t> next{0};
+  std::size_t done = 0;
+  std::exception_ptr failure;
+  std::mutex mutex;  // guards done, failure and progress
+  auto const work = [&] {
+    for (std::size_t i = next++; i < rows.size(); i = next++) {
+      try {
+        results[i] = s.run(rows[i]);
+        std::lock_guard const lock{mutex};
+        progress(++done, results[i]);
+      } catch (...) {
+        std::lock_guard const lock{mutex};
+        if (!failure) failure = std::current_exception();
+        next = rows.size();
+      }
+    }
+  };
+  std::size_t const wanted = n_threads != 0 ? n_threads : std::min(8U, std::thread::hardware_concurrency());
+  std::vector<std::thread> threads;
+  for (std::size_t t = 1; t < std::min(wanted, rows.size()); ++t) threads.emplace_back(work);
+  work();
+  for (std::thread& t : threads) t.join();
+  if (failure) std::rethrow_exception(failure);
+  return results;
+}
+
+}  // namespace harness

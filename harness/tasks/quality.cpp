@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Sums in double over logits in float.
+#include "harness/tasks/quality.hpp"
+
+#include <buddy/assert.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <numeric>
+
+namespace harness {
+
+namespace {
+
+std::uint32_t arg_max(std::span<float const> x) {
+  return static_cast<std::uint32_t>(std::max_element(x.begin(), x.end()) - x.begin());
+}
+
+/// What is subtracted from a logit to make it a log-probability. Relative to the largest, so that no exp overflows.
+double log_sum_exp(std::span<float const> logits) {
+  double const max = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
+  double sum = 0;
+  for (float const x : logits) sum += std::exp(static_cast<double>(x) - max);
+  return max + std::log(sum);
+}
+
+bool is_correct(answer_span a, std::span<std::uint8_t const> bytes, std::span<std::uint32_t const> best) {
+  for (std::size_t i = a.begin; i != a.end; ++i)
+    if (best[i - 1] != bytes[i]) return false;
+  return true;
+}
+
+/// The ratio of two members, or of a function of them, over a list of scores.
+template <class Part, class Whole>
+estimate ratio_of(std::span<sequence_score const> scores, Part part, Whole whole) {
+  std::vector<double> parts, wholes;
+  for (sequence_score const& s : scores) {
+    parts.push_back(part(s));
+    wholes.push_back(whole(s));
+  }
+  return ratio(parts, wholes);
+}
+
+std::map<std::string, std::vector<sequence_score>> by_domain(std::span<sequence_score const> scores, bool tasks) {
+  std::map<std::string, std::vector<sequence_score>> groups;
+  for (sequence_score const& s : scores)
+    if (s.is_task == tasks) groups[s.domain].push_back(s);
+  return groups;
+}
+
+text_metrics summarise(std::span<sequence_score const> texts) {
+  auto const per_byte = [&](auto part) {
+    return ratio_of(texts, part, [](sequence_score const& s) { return s.n_predictions; });
+  };
+  return {per_byte([](sequence_score const& s) { return s.bits; }),
+          per_byte([](sequence_score const& s) { return s.bits_exact; }),
+          per_byte([](sequence_score const& s) { return s.bits - s.bits_exact; }),
+          per_byte([](sequence_score const& s) { return s.kl_nats; }),
+          per_byte([](sequence_score const& s) { return s.agreements; })};
+}
+
+}  // namespace
+
+prediction_score score_prediction(std::span<float const> run, std::span<float const> exact, std::uint8_t next) {
+  BUDDY_ASSERT(run.size() == exact.size() && next < run.size());
+  double const log_z = log_sum_exp(run);
+  double const log_z_exact = log_sum_exp(exact);
+  double kl = 0;
+  for (std::size_t i = 0; i != run.size(); ++i) {
+    double const log_p = static_cast<double>(exact[i]) - log_z_exact;
+    double const log_q = static_cast<double>(run[i]) - log_z;
+    kl += std::exp(log_p) * (log_p - log_q);
+  }
+  return {(log_z - static_cast<double>(run[next])) / std::numbers::ln2,
+          (log_z_exact - static_cast<double>(exact[next])) / std::numbers::ln2, kl, arg_max(run), arg_max(exact)};
+}
+
+sequence_score score_sequence(sequence const& s, std::span<float const> run, std::span<float const> exact) {
+  std::size_t const n = s.n_predictions();
+  std::size_t const vocab = 256;
+  BUDDY_ASSERT(run.size() >= n * vocab && exact.size() >= n * vocab);
+  sequence_score sum;
+  sum.domain = s.domain;
+  sum.is_task = !s.answers.empty();
+  sum.n_predictions = static_cast<double>(n);
+  std::vector<std::uint32_t> best(n), best_exact(n);
+  for (std::size_t t = 0; t != n; ++t) {
+    auto const p = score_prediction(run.subspan(t * vocab, vocab), exact.subspan(t * vocab, vocab), s.bytes[t + 1]);
+    sum.bits += p.bits;
+    sum.bits_exact += p.bits_exact;
+    sum.kl_nats += p.kl_nats;
+    sum.agreements += p.best == p.best_exact ? 1.0 : 0.0;
+    best[t] = p.best;
+    best_exact[t] = p.best_exact;
+  }
+  for (answer_span const a : s.answers) {
+    sum.n_answers += 1.0;
+    sum.n_correct += is_correct(a, s.bytes, best) ? 1.0 : 0.0;
+    sum.n_correct_exact += is_correct(a, s.bytes, best_exact) ? 1.0 : 0.0;
+  }
+  return sum;
+}
+
+estimate ratio(std::span<double const> part, std::span<double const> whole) {
+  BUDDY_ASSERT(part.size() == whole.size());
+  double const total = std::accumulate(whole.begin(), whole.end(), 0.0);
+  double const mean = std::accumulate(part.begin(), part.end(), 0.0) / total;
+  if (part.size() < 2) return {mean, std::numeric_limits<double>::quiet_NaN()};
+  double squares = 0;
+  for (std::size_t i = 0; i != part.size(); ++i) squares += std::pow(part[i] - mean * whole[i], 2);
+  auto const n = static_cast<double>(part.size());
+  return {mean, std::sqrt(n / (n - 1.0) * squares) / total};
+}
+
+text_metrics summarise_text(std::span<sequence_score const> scores) {
+  std::vector<sequence_score> texts;
+  std::copy_if(scores.begin(), scores.end(), std::back_inserter(texts),
+               [](sequence_score const& s) { return !s.is_task; });
+  BUDDY_ASSERT(!texts.empty());
+  return summarise(texts);
+}
+
+std::map<std::string, text_metrics> summarise_domains(std::span<sequence_score const> scores) {
+  std::map<std::string, text_metrics> all;
+  for (auto const& [domain, texts] : by_domain(scores, false)) all.emplace(domain, summarise(texts));
+  return all;
+}
+
+std::map<std::string, task_metrics> summarise_tasks(std::span<sequence_score const> scores) {
+  std::map<std::string, task_metrics> all;
+  auto const answers = [](sequence_score const& s) { return s.n_answers; };
+  for (auto const& [task, group] : by_domain(scores, true)) {
+    double n = 0;
+    for (sequence_score const& s : group) n += s.n_answers;
+    all.emplace(task, task_metrics{ratio_of(
+                                       group, [](sequence_score const& s) { return s.n_correct; }, answers),
+                                   ratio_of(
+                                       group, [](sequence_score const& s) { return s.n_correct_exact; }, answers),
+                                   static_cast<std::size_t>(n)});
+  }
+  return all;
+}
+
+}  // namespace harness

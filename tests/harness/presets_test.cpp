@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// Names become policies.
+#include "harness/policy/presets.hpp"
+
+#include "catch.hpp"
+#include "harness/policy/compose.hpp"
+#include "harness/policy/registry.hpp"
+
+#include <buddy/error.hpp>
+#include <buddy/policies/buddymoe.hpp>
+#include <buddy/profile_builder.hpp>
+#include <buddy/splitmix64.hpp>
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace {
+
+// 2 layers of 12 experts, top-4; a token's experts and weights are a hash of its number.
+buddy::model_shape const shape{2, 12, 4, 100};
+
+struct drawn_routing {
+  explicit drawn_routing(std::uint64_t seed) {
+    float sum = 0.0F;
+    for (std::size_t e = 0; e != scores.size(); ++e) {
+      scores[e] = 0.01F + static_cast<float>(buddy::splitmix64(seed * 64 + e) % 1000) / 1000.0F;
+      sum += scores[e];
+    }
+    for (float& x : scores) x /= sum;
+    for (std::size_t s = 0; s != experts.size(); ++s) {
+      std::uint16_t best = 0;
+      while (taken(best, s)) ++best;
+      for (std::uint16_t e = best; e != scores.size(); ++e) {
+        if (!taken(e, s) && scores[e] > scores[best]) best = e;
+      }
+      experts[s] = best;
+      weights[s] = scores[best];
+    }
+  }
+
+  [[nodiscard]] buddy::routing view() const {
+    return {{experts.data(), 4}, {weights.data(), 4}, {scores.data(), 12}, 1};
+  }
+
+  std::array<std::uint16_t, 4> experts{};
+  std::array<float, 4> weights{};
+  std::array<float, 12> scores{};
+
+ private:
+  [[nodiscard]] bool taken(std::uint16_t e, std::size_t n) const {
+    for (std::size_t s = 0; s != n; ++s) {
+      if (experts[s] == e) return true;
+    }
+    return false;
+  }
+};
+
+buddy::profile drawn_profile() {
+  buddy::profile_builder builder{shape, "drawn"};
+  for (std::uint64_t t = 0; t != 400; ++t) {
+    for (std::uint16_t l = 0; l != shape.n_layers; ++l) {
+      drawn_routing const r{t * 2 + l + 1000};
+      builder.observe(l, {r.view().experts, r.view().weights, {}, 1});
+    }
+  }
+  return builder.finish();
+}
+
+/// Every plan of 200 tokens in one line of numbers.
+template <class Policy>
+std::vector<std::uint32_t> decisions(Policy& policy) {
+  std::vector<std::uint32_t> out;
+  for (std::uint64_t t = 0; t != 200; ++t) {
+    policy.begin_step();
+    for (std::uint16_t l = 0; l != shape.n_layers; ++l) {
+      drawn_routing const r{t * 2 + l};
+      auto const& plan = policy.resolve(l, r.view());
+      for (auto const& a : plan.assignments) out.push_back(a.expert * 16U + static_cast<std::uint32_t>(a.how));
+      for (auto const& c : plan.fetches) policy.commit(c);
+      for (auto const& c : plan.refills) policy.commit(c);
+    }
+  }
+  return out;
+}
+
+bool contains(std::string const& text, std::string const& part) { return text.find(part) != std::string::npos; }
+
+template <class Call>
+std::string message_of(Call const& call) {
+  try {
+    call();
+  } catch (buddy::config_error const& e) {
+    return e.what();
+  }
+  return {};
+}
+
+TEST_CASE("every preset composes and runs, and stays what it says", "[harness][presets]") {
+  auto const profile = drawn_profile();
+  for (harness::preset const& p : harness::presets()) {
+    INFO(p.name);
+    auto settings = harness::preset_settings(p.name);
+    CHECK(settings.name == p.name);
+    harness::composed_policy composed{settings, shape, &profile};
+    auto const plans = decisions(composed.policy());
+    CHECK(plans.size() == 200 * 2 * 4);
+    CHECK(composed.policy().cache().audit());
+    auto const total = composed.policy().total();
+    CHECK(total.tokens == 400);
+    bool const fetches = p.name == "fetch" || p.name == "prefetch";
+    if (p.name == "drop") CHECK(total.fetches == 0);
+    if (p.name == "all_resident") CHECK(total.hits == total.lookups);
+    if (fetches) CHECK(total.slots_ending(buddy::resolution::fetch) == total.lookups - total.hits);
+  }
+}
+
+TEST_CASE("equal settings give equal decisions, another seed others", "[harness][presets]") {
+  auto settings = harness::preset_settings("random");
+  harness::composed_policy a{settings, shape, nullptr};
+  harness::composed_policy b{settings, shape, nullptr};
+  settings.seed = 2;
+  harness::composed_policy c{settings, shape, nullptr};
+  auto const first = decisions(a.policy());
+  CHECK(first == decisions(b.policy()));
+  CHECK(first != decisions(c.policy()));
+}
+
+TEST_CASE("the preset buddymoe decides as the library's buddymoe", "[harness][presets]") {
+  auto const profile = drawn_profile();
+  auto settings = harness::preset_settings("buddymoe");
+  settings.tau = 0.99;  // so that the gate says both yes and no
+  harness::composed_policy preset{settings, shape, &profile};
+  buddy::policies::buddymoe const published{profile, {.tau = 0.99}};
+  auto policy =
+      published.compose(buddy::slot_cache<buddy::eviction::lru>{shape, buddy::cache_budget::from_ratio(shape, 0.5)},
+                        buddy::prediction::none{shape});
+  CHECK(decisions(preset.policy()) == decisions(policy));
+  CHECK(policy.total().slots_ending(buddy::resolution::buddy) > 0);
+  CHECK(policy.total().refused(buddy::refusal::sensitivity) > 0);
+}
+
+TEST_CASE("a warm cache holds the profile's most popular experts", "[harness][presets]") {
+  auto const profile = drawn_profile();
+  for (auto const pool : {buddy::pool_layout::per_layer, buddy::pool_layout::global}) {
+    auto settings = harness::preset_settings("fetch");
+    settings.warm = true;
+    settings.pool = pool;
+    harness::composed_policy composed{settings, shape, &profile};
+    auto const& cache = composed.policy().cache();
+    for (std::uint16_t l = 0; l != shape.n_layers; ++l) {
+      std::uint64_t least_inside = ~std::uint64_t{0};
+      std::uint64_t most_outside = 0;
+      std::uint32_t n_inside = 0;
+      for (std::uint16_t e = 0; e != shape.n_experts; ++e) {
+        auto const count = profile.activations[shape.index({l, e})];
+        bool const inside = cache.where({l, e}) == buddy::residency::resident;
+        n_inside += inside ? 1 : 0;
+        if (inside) least_inside = std::min(least_inside, count);
+        if (!inside) most_outside = std::max(most_outside, count);
+      }
+      CHECK(n_inside == 6);  // half of 12
+      CHECK(least_inside >= most_outside);
+    }
+  }
+}
+
+TEST_CASE("unknown names are answered with the known ones", "[harness][presets]") {
+  CHECK(contains(message_of([] { static_cast<void>(harness::preset_settings("fetsh")); }), "all_resident, fetch"));
+  auto settings = harness::preset_settings("fetch");
+  settings.eviction = "x";
+  CHECK(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }) ==
+        "unknown eviction 'x': one of lru, lru_token, lfu_decayed, random");
+  CHECK(contains(message_of([] { harness::composed_policy{harness::preset_settings("buddy"), shape, nullptr}; }),
+                 "needs a profile"));
+  settings = harness::preset_settings("fetch");
+  settings.cache_ratio = 0.0;
+  CHECK(contains(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }), "cache ratio"));
+}
+
+TEST_CASE("each table finds its own names", "[harness][presets]") {
+  auto const profile = drawn_profile();
+  auto const settings = harness::preset_settings("fetch");
+  harness::component_source const from{settings, shape, &profile, {}, {}};
+  for (auto const& line : harness::predictors()) CHECK(line.make(from).name() == line.name);
+  for (auto const& line : harness::sensitivities()) CHECK(line.make(from).name() == line.name);
+  for (auto const& line : harness::selectors()) CHECK(line.make(from).name() == line.name);
+  for (auto const& line : harness::evictions()) CHECK(harness::any_eviction{4, line.make, {}}.name() == line.name);
+}
+
+}  // namespace
