@@ -27,7 +27,8 @@ double loss(run_result const& r) { return r.text ? r.text->change.mean / r.text-
 
 std::string loss_words(run_result const& r) {
   std::string out = percent(loss(r), 1, true) + " bits per byte";
-  if (r.tasks) out += ", tasks " + percent(r.tasks->mean.mean) + " instead of " + percent(r.tasks->mean_exact.mean);
+  if (!r.tasks.empty())
+    out += ", tasks " + percent(r.task_accuracy().mean) + " instead of " + percent(r.task_accuracy_exact().mean);
   return out;
 }
 

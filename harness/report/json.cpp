@@ -78,30 +78,31 @@ json bytes_by_reason(run_result const& r) {
           {"refill", r.link_bytes_per_token(r.time.link_bytes[2])}};
 }
 
-json means(std::map<std::string, figure> const& all) {
-  json out = json::object();
-  for (auto const& [name, x] : all) out[name] = x.mean;
+json accuracies(run_result const& r, estimate task_metrics::* which) {
+  if (r.tasks.empty()) return nullptr;
+  json out;
+  for (auto const& [name, metrics] : r.tasks) out[name] = (metrics.*which).mean;
   return out;
 }
 
+/// Standard errors that one sequence alone cannot give are NaN, which JSON writes as null.
 json quality_of(run_result const& r) {
   json q;
   json errors;
-  auto const add = [&](char const* name, bool applies, figure const& x) {
+  auto const add = [&](char const* name, bool applies, estimate const& x) {
     q[name] = applies ? json(x.mean) : json(nullptr);
     errors[name] = applies ? json(x.standard_error) : json(nullptr);
   };
-  text_quality const text = r.text.value_or(text_quality{});
+  text_metrics const text = r.text.value_or(text_metrics{});
   add("bits_per_byte", r.text.has_value(), text.bits_per_byte);
   add("bits_per_byte_exact", r.text.has_value(), text.bits_per_byte_exact);
   add("bits_per_byte_change", r.text.has_value(), text.change);
   add("kl_nats", r.text.has_value(), text.kl_nats);
   add("top1_agreement", r.text.has_value(), text.top1_agreement);
-  task_quality const tasks = r.tasks.value_or(task_quality{});
-  add("task_accuracy_mean", r.tasks.has_value(), tasks.mean);
-  add("task_accuracy_mean_exact", r.tasks.has_value(), tasks.mean_exact);
-  q["task_accuracy"] = r.tasks ? means(tasks.accuracy) : json(nullptr);
-  q["task_accuracy_exact"] = r.tasks ? means(tasks.accuracy_exact) : json(nullptr);
+  add("task_accuracy_mean", !r.tasks.empty(), r.task_accuracy());
+  add("task_accuracy_mean_exact", !r.tasks.empty(), r.task_accuracy_exact());
+  q["task_accuracy"] = accuracies(r, &task_metrics::accuracy);
+  q["task_accuracy_exact"] = accuracies(r, &task_metrics::accuracy_exact);
   q["standard_error"] = errors;
   return q;
 }

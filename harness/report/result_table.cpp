@@ -21,7 +21,7 @@ std::string relative_speed(std::vector<run_result> const& all, run_result const&
   return base == nullptr ? "-" : fixed(r.tokens_per_second() / base->tokens_per_second(), 2) + "x";
 }
 
-std::string text_cell(run_result const& r, figure text_quality::* x, int digits, bool plus) {
+std::string text_cell(run_result const& r, estimate text_metrics::* x, int digits, bool plus) {
   return r.text ? fixed(((*r.text).*x).mean, digits, plus) : "-";
 }
 
@@ -42,11 +42,11 @@ std::vector<std::string> row_of(std::vector<run_result> const& all, run_result c
           percent(r.share(resolution::host)),
           percent(r.share(resolution::fetch)),
           percent(r.share(resolution::drop)),
-          text_cell(r, &text_quality::bits_per_byte, 3, false),
+          text_cell(r, &text_metrics::bits_per_byte, 3, false),
           relative_change(r),
-          text_cell(r, &text_quality::kl_nats, 4, false),
+          text_cell(r, &text_metrics::kl_nats, 4, false),
           r.text ? percent(r.text->top1_agreement.mean) : "-",
-          r.tasks ? percent(r.tasks->mean.mean) : "-"};
+          !r.tasks.empty() ? percent(r.task_accuracy().mean) : "-"};
 }
 
 struct csv_column {
@@ -56,7 +56,7 @@ struct csv_column {
 
 std::string exact_number(double x) { return fixed(x, 9); }
 
-std::string text_number(run_result const& r, figure text_quality::* x) {
+std::string text_number(run_result const& r, estimate text_metrics::* x) {
   return r.text ? exact_number(((*r.text).*x).mean) : "";
 }
 
@@ -75,13 +75,14 @@ constexpr csv_column csv_columns[] = {
     {"host", [](run_result const& r) { return exact_number(r.share(resolution::host)); }},
     {"fetch", [](run_result const& r) { return exact_number(r.share(resolution::fetch)); }},
     {"drop", [](run_result const& r) { return exact_number(r.share(resolution::drop)); }},
-    {"bits_per_byte", [](run_result const& r) { return text_number(r, &text_quality::bits_per_byte); }},
-    {"bits_per_byte_exact", [](run_result const& r) { return text_number(r, &text_quality::bits_per_byte_exact); }},
-    {"kl_nats", [](run_result const& r) { return text_number(r, &text_quality::kl_nats); }},
-    {"top1_agreement", [](run_result const& r) { return text_number(r, &text_quality::top1_agreement); }},
-    {"task_accuracy", [](run_result const& r) { return r.tasks ? exact_number(r.tasks->mean.mean) : std::string{}; }},
+    {"bits_per_byte", [](run_result const& r) { return text_number(r, &text_metrics::bits_per_byte); }},
+    {"bits_per_byte_exact", [](run_result const& r) { return text_number(r, &text_metrics::bits_per_byte_exact); }},
+    {"kl_nats", [](run_result const& r) { return text_number(r, &text_metrics::kl_nats); }},
+    {"top1_agreement", [](run_result const& r) { return text_number(r, &text_metrics::top1_agreement); }},
+    {"task_accuracy",
+     [](run_result const& r) { return !r.tasks.empty() ? exact_number(r.task_accuracy().mean) : std::string{}; }},
     {"task_accuracy_exact",
-     [](run_result const& r) { return r.tasks ? exact_number(r.tasks->mean_exact.mean) : std::string{}; }},
+     [](run_result const& r) { return !r.tasks.empty() ? exact_number(r.task_accuracy_exact().mean) : std::string{}; }},
 };
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace harness {
 
 namespace {
 
-std::string with_error(figure const& x, int digits, bool plus = false) {
+std::string with_error(estimate const& x, int digits, bool plus = false) {
   return fixed(x.mean, digits, plus) + " +- " + fixed(x.standard_error, digits);
 }
 
@@ -83,12 +83,12 @@ void print_quality(std::ostream& out, run_result const& r) {
         << fixed(r.text->bits_per_byte_exact.mean, 4) << ", change " << with_error(r.text->change, 4, true) << ")\n"
         << "  KL, nats                   " << with_error(r.text->kl_nats, 5) << '\n'
         << "  top-1 agreement            " << with_error(r.text->top1_agreement, 4) << '\n';
-  if (!r.tasks) return;
-  out << "  task accuracy              " << with_error(r.tasks->mean, 4) << " (exact "
-      << fixed(r.tasks->mean_exact.mean, 4) << ")\n";
-  for (auto const& [name, x] : r.tasks->accuracy)
-    out << "    " << name << std::string(name.size() < 25 ? 25 - name.size() : 1, ' ') << fixed(x.mean, 3) << " (exact "
-        << fixed(r.tasks->accuracy_exact.at(name).mean, 3) << ")\n";
+  if (r.tasks.empty()) return;
+  out << "  task accuracy              " << with_error(r.task_accuracy(), 4) << " (exact "
+      << fixed(r.task_accuracy_exact().mean, 4) << ")\n";
+  for (auto const& [name, x] : r.tasks)
+    out << "    " << name << std::string(name.size() < 25 ? 25 - name.size() : 1, ' ') << fixed(x.accuracy.mean, 3)
+        << " (exact " << fixed(x.accuracy_exact.mean, 3) << ", " << x.n_answers << " problems)\n";
 }
 
 }  // namespace

@@ -38,8 +38,7 @@ class observed_moe {
 }  // namespace
 
 buddy::profile calibrate(weights const& model, calibration_options const& options) {
-  evaluation_set const set =
-      make_calibration_set({options.text, true, options.n_tokens, options.seed}, model.config().max_positions);
+  auto const set = calibration_set({options.text, true, options.n_tokens, options.seed}, model.config().max_positions);
   buddy::profile_builder builder{model.shape(), model.identity()};
   for (std::uint16_t l = 0; l != model.config().n_layers; ++l) {
     auto const rows = model.layer(l).router;

@@ -16,7 +16,7 @@ namespace harness {
 struct calibration_options {
   std::string text = "builtin";  ///< a file, "builtin" (not the text that evaluation reads) or "none"
   std::uint32_t n_tokens = 8192;
-  std::uint64_t seed = 1;
+  std::uint32_t seed = 1;
 };
 
 /// Routes the text and problems of other seeds than evaluation's, with every expert resident, and counts.

@@ -7,9 +7,11 @@
 #include "harness/sim/charged_shape.hpp"
 #include "harness/sim/hardware.hpp"
 #include "harness/sim/offload_clock.hpp"
+#include "harness/tasks/quality.hpp"
 
 #include <buddy/counters.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -17,29 +19,6 @@
 #include <vector>
 
 namespace harness {
-
-/// A mean over sequences or problems, and how far it may be off.
-struct figure {
-  double mean{};
-  double standard_error{};
-};
-
-/// Of the text; empty when the run had none. The exact run is the same model with every expert resident.
-struct text_quality {
-  figure bits_per_byte;
-  figure bits_per_byte_exact;
-  figure change;          ///< bits per byte, run less exact, paired by sequence
-  figure kl_nats;         ///< KL(exact || run) of the next byte
-  figure top1_agreement;  ///< share of positions at which both have the same arg max
-};
-
-/// Of the synthetic tasks: share of problems answered without a wrong byte.
-struct task_quality {
-  std::map<std::string, figure> accuracy;
-  std::map<std::string, figure> accuracy_exact;
-  figure mean;  ///< over all tasks
-  figure mean_exact;
-};
 
 struct run_result {
   std::string kind = "run";
@@ -53,8 +32,8 @@ struct run_result {
   std::uint16_t n_layers{};                   ///< of the model that ran
   buddy::layer_counters total;                ///< decode
   std::vector<buddy::layer_counters> layers;  ///< decode, [n_layers]
-  std::optional<text_quality> text;
-  std::optional<task_quality> tasks;
+  std::optional<text_metrics> text;           ///< nothing when no text was read
+  std::map<std::string, task_metrics> tasks;  ///< empty when no problem was read
 
   /// Modelled: the mean time of a layer, times the layers of the charged shape.
   [[nodiscard]] double tokens_per_second() const noexcept {
@@ -68,6 +47,10 @@ struct run_result {
   [[nodiscard]] double link_bytes_per_token(std::uint64_t bytes) const noexcept {
     return static_cast<double>(bytes) / static_cast<double>(time.layers) * shape.n_layers;
   }
+  /// Mean accuracy of the tasks, each counted alike. @pre there are tasks
+  [[nodiscard]] estimate task_accuracy() const { return mean_of_tasks(&task_metrics::accuracy); }
+  [[nodiscard]] estimate task_accuracy_exact() const { return mean_of_tasks(&task_metrics::accuracy_exact); }
+
   [[nodiscard]] double hit_rate() const noexcept {
     return total.lookups == 0 ? 0.0 : static_cast<double>(total.hits) / static_cast<double>(total.lookups);
   }
@@ -76,6 +59,18 @@ struct run_result {
     std::uint64_t all = 0;
     for (auto const n : total.slots) all += n;
     return all == 0 ? 0.0 : static_cast<double>(total.slots_ending(r)) / static_cast<double>(all);
+  }
+
+ private:
+  [[nodiscard]] estimate mean_of_tasks(estimate task_metrics::* which) const {
+    estimate all;
+    auto const n = static_cast<double>(tasks.size());
+    for (auto const& [name, metrics] : tasks) {
+      all.mean += (metrics.*which).mean / n;
+      all.standard_error += (metrics.*which).standard_error * (metrics.*which).standard_error;
+    }
+    all.standard_error = std::sqrt(all.standard_error) / n;
+    return all;
   }
 };
 

@@ -6,7 +6,7 @@
 #include "harness/policy/compose.hpp"
 #include "harness/run/calibration.hpp"
 #include "harness/run/policy_moe.hpp"
-#include "harness/run/quality.hpp"
+#include "harness/tasks/quality.hpp"
 
 #include <buddy/io/profile_io.hpp>
 
@@ -30,9 +30,22 @@ charged_shape own_shape(weights const& model) {
   return {"reference", c.n_layers, model.expert_bytes(), (layer + head / c.n_layers) * weight_bytes};
 }
 
-evaluation_logits exact_logits(weights const& model, evaluation_set const& set) {
+evaluation_logits exact_logits(weights const& model, std::vector<sequence> const& set) {
   exact_moe moe;
-  return logits_of(model, set, moe);
+  return logits_of(model, std::span<sequence const>{set}, moe);
+}
+
+void add_quality(run_result& r, std::vector<sequence> const& set, evaluation_logits const& run,
+                 evaluation_logits const& exact) {
+  std::vector<sequence_score> scores;
+  std::size_t step = 0;
+  for (sequence const& s : set) {
+    scores.push_back(score_sequence(s, run.from(step), exact.from(step)));
+    step += s.n_predictions();
+  }
+  auto const is_text = [](sequence_score const& s) { return !s.is_task; };
+  if (std::any_of(scores.begin(), scores.end(), is_text)) r.text = summarise_text(scores);
+  r.tasks = summarise_tasks(scores);
 }
 
 std::string folder_name(std::filesystem::path const& folder) {
@@ -47,7 +60,7 @@ session::session(session_options const& options)
       machine_{load_hardware(options.hardware)},
       model_{weights::load(options.model)},
       shape_{find_shape(options.shape, own_shape(model_))},
-      evaluation_{make_evaluation_set(options.evaluation, model_.config().max_positions)},
+      evaluation_{evaluation_set(options.evaluation, model_.config().max_positions)},
       exact_{exact_logits(model_, evaluation_)} {}
 
 buddy::model_shape session::charged_model() const noexcept {
@@ -72,7 +85,7 @@ run_result session::run(policy_settings const& settings, buddy::trace_recorder* 
   composed_policy composed{settings, charged_model(), profile_ ? &*profile_ : nullptr};
   offload_clock clock{machine_, shape_};
   policy_moe moe{composed.policy(), clock, recorder};
-  evaluation_logits const logits = logits_of(model_, evaluation_, moe);
+  evaluation_logits const logits = logits_of(model_, std::span<sequence const>{evaluation_}, moe);
 
   run_result r;
   r.settings = settings;
@@ -80,12 +93,11 @@ run_result session::run(policy_settings const& settings, buddy::trace_recorder* 
   r.machine = machine_;
   r.shape = shape_;
   r.seed = options_.evaluation.seed;
-  r.n_tokens = evaluation_.n_steps();
+  r.n_tokens = count_predictions(evaluation_);
   r.time = clock.totals();
   r.total = composed.policy().total();
   for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(composed.policy().counters(l));
-  r.text = measure_text(evaluation_, exact_, logits);
-  r.tasks = measure_tasks(evaluation_, exact_, logits);
+  add_quality(r, evaluation_, logits, exact_);
   return r;
 }
 

@@ -52,7 +52,7 @@ class session {
   hardware machine_;
   weights model_;
   charged_shape shape_;
-  evaluation_set evaluation_;
+  std::vector<sequence> evaluation_;
   evaluation_logits exact_;
   std::optional<buddy::profile> profile_;
 };

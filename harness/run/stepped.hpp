@@ -6,7 +6,7 @@
 #include "harness/model/cpu/decoder.hpp"
 #include "harness/model/cpu/kv_cache.hpp"
 #include "harness/model/weights.hpp"
-#include "harness/run/evaluation_set.hpp"
+#include "harness/tasks/sequences.hpp"
 
 #include <cstddef>
 #include <span>
@@ -17,36 +17,33 @@ namespace harness {
 /// Logits after every step of every sequence.
 class evaluation_logits {
  public:
-  evaluation_logits() = default;
-  evaluation_logits(std::size_t n_steps, std::size_t vocab_size) : vocab_size_(vocab_size) {
-    values_.reserve(n_steps * vocab_size);
-  }
+  explicit evaluation_logits(std::size_t vocab_size) : vocab_size_(vocab_size) {}
 
   void push(std::span<float const> logits) { values_.insert(values_.end(), logits.begin(), logits.end()); }
 
-  /// [vocab_size]
-  [[nodiscard]] std::span<float const> at(std::size_t step) const noexcept {
-    return {values_.data() + step * vocab_size_, vocab_size_};
+  /// [remaining steps, vocab_size], from this step on
+  [[nodiscard]] std::span<float const> from(std::size_t step) const noexcept {
+    return std::span{values_}.subspan(step * vocab_size_);
   }
 
   bool operator==(evaluation_logits const&) const = default;
 
  private:
   std::vector<float> values_;
-  std::size_t vocab_size_ = 0;
+  std::size_t vocab_size_;
 };
 
 /// The key-value cache starts anew with each sequence; whatever `moe` remembers lives on.
 /// @param moe  as `decoder::step` calls it; also `begin_sequence()` and `begin_step()`
 /// @param each_step  told of the logits after each step
 template <class Moe, class EachStep>
-void step_through(weights const& model, evaluation_set const& set, Moe& moe, EachStep const& each_step) {
+void step_through(weights const& model, std::span<sequence const> set, Moe& moe, EachStep const& each_step) {
   decoder d{model};
   kv_cache cache{model.config()};
-  for (evaluation_sequence const& s : set.sequences) {
+  for (sequence const& s : set) {
     cache.reset();
     moe.begin_sequence();
-    for (std::size_t i = 0; i != s.n_steps(); ++i) {
+    for (std::size_t i = 0; i != s.n_predictions(); ++i) {
       moe.begin_step();
       each_step(d.step(s.bytes[i], cache, moe));
     }
@@ -54,8 +51,8 @@ void step_through(weights const& model, evaluation_set const& set, Moe& moe, Eac
 }
 
 template <class Moe>
-[[nodiscard]] evaluation_logits logits_of(weights const& model, evaluation_set const& set, Moe& moe) {
-  evaluation_logits logits{set.n_steps(), model.config().vocab_size};
+[[nodiscard]] evaluation_logits logits_of(weights const& model, std::span<sequence const> set, Moe& moe) {
+  evaluation_logits logits{model.config().vocab_size};
   step_through(model, set, moe, [&](std::span<float const> x) { logits.push(x); });
   return logits;
 }

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <numbers>
 #include <numeric>
@@ -19,13 +20,29 @@ std::uint32_t arg_max(std::span<float const> x) {
   return static_cast<std::uint32_t>(std::max_element(x.begin(), x.end()) - x.begin());
 }
 
-/// What is subtracted from a logit to make it a log-probability. Relative to the largest, so that no exp overflows.
-double log_sum_exp(std::span<float const> logits) {
-  double const max = static_cast<double>(*std::max_element(logits.begin(), logits.end()));
-  double sum = 0;
-  for (float const x : logits) sum += std::exp(static_cast<double>(x) - max);
-  return max + std::log(sum);
-}
+/// Turns logits into log-probabilities. The largest logit is kept apart from the logarithm of the sum, and its own term
+/// apart from the others, so that neither large logits nor sure predictions lose digits.
+class log_softmax {
+ public:
+  explicit log_softmax(std::span<float const> logits) : logits_{logits}, best_{arg_max(logits)} {
+    double others = 0;
+    for (std::size_t i = 0; i != logits.size(); ++i)
+      if (i != best_) others += std::exp(below_best(i));
+    log_sum_ = std::log1p(others);
+  }
+
+  [[nodiscard]] double operator[](std::size_t i) const { return below_best(i) - log_sum_; }
+  [[nodiscard]] std::uint32_t best() const noexcept { return best_; }
+
+ private:
+  [[nodiscard]] double below_best(std::size_t i) const {
+    return static_cast<double>(logits_[i]) - static_cast<double>(logits_[best_]);
+  }
+
+  std::span<float const> logits_;
+  std::uint32_t best_;
+  double log_sum_{};
+};
 
 bool is_correct(answer_span a, std::span<std::uint8_t const> bytes, std::span<std::uint32_t const> best) {
   for (std::size_t i = a.begin; i != a.end; ++i)
@@ -66,16 +83,11 @@ text_metrics summarise(std::span<sequence_score const> texts) {
 
 prediction_score score_prediction(std::span<float const> run, std::span<float const> exact, std::uint8_t next) {
   BUDDY_ASSERT(run.size() == exact.size() && next < run.size());
-  double const log_z = log_sum_exp(run);
-  double const log_z_exact = log_sum_exp(exact);
+  log_softmax const q{run};
+  log_softmax const p{exact};
   double kl = 0;
-  for (std::size_t i = 0; i != run.size(); ++i) {
-    double const log_p = static_cast<double>(exact[i]) - log_z_exact;
-    double const log_q = static_cast<double>(run[i]) - log_z;
-    kl += std::exp(log_p) * (log_p - log_q);
-  }
-  return {(log_z - static_cast<double>(run[next])) / std::numbers::ln2,
-          (log_z_exact - static_cast<double>(exact[next])) / std::numbers::ln2, kl, arg_max(run), arg_max(exact)};
+  for (std::size_t i = 0; i != run.size(); ++i) kl += std::exp(p[i]) * (p[i] - q[i]);
+  return {-q[next] / std::numbers::ln2, -p[next] / std::numbers::ln2, kl, q.best(), p.best()};
 }
 
 sequence_score score_sequence(sequence const& s, std::span<float const> run, std::span<float const> exact) {

@@ -53,7 +53,7 @@ struct estimate {
 
 /// sum(part) / sum(whole), with the standard error of a ratio whose unit of sampling is the sequence, because bytes of
 /// one sequence are not independent: sqrt(n / (n - 1) * sum((part - mean * whole)^2)) / sum(whole).
-/// Source: Cochran, Sampling Techniques, 3rd edition, 1977, equation 6.13 without the finite population correction.
+/// Source: Cochran, Sampling Techniques, 3rd edition, 1977, chapter 6; the finite population correction is left out.
 /// @pre part.size() == whole.size(), and sum(whole) > 0
 [[nodiscard]] estimate ratio(std::span<double const> part, std::span<double const> whole);
 

@@ -16,6 +16,9 @@ namespace harness {
 
 namespace {
 
+/// "close ", 14 brackets, a blank, 14 brackets, a newline: so that every sequence holds a complete answer.
+constexpr std::size_t longest_problem = 6 + 14 + 1 + 14 + 1;
+
 [[noreturn]] void refuse(std::string const& what) { buddy::detail::throw_config_error(what.c_str()); }
 
 std::vector<std::filesystem::path> texts_of(std::filesystem::path const& folder) {
@@ -49,9 +52,7 @@ std::vector<sequence> file_windows(std::filesystem::path const& file, std::size_
   buddy::io::mapped_file const map{file};
   auto const bytes = map.bytes();
   if (bytes.size() < 2) refuse(file.string() + ": must have at least 2 bytes of text");
-  std::string const name = file.filename().string();
-  return text_windows({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, name.substr(0, name.find('.', 1)),
-                      window_bytes);
+  return text_windows({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, file.stem().string(), window_bytes);
 }
 
 std::vector<sequence> folder_windows(std::filesystem::path const& folder, std::size_t window_bytes) {
@@ -70,7 +71,8 @@ std::vector<sequence> folder_windows(std::filesystem::path const& folder, std::s
 
 std::vector<sequence> task_sequences(std::string_view task, std::size_t n_sequences, std::size_t length,
                                      std::uint32_t seed) {
-  if (length < 32) refuse("a sequence of problems must have at least 32 bytes");
+  if (length < longest_problem)
+    refuse("a sequence of problems must have at least " + std::to_string(longest_problem) + " bytes");
   splitmix64 rng = problem_rng(task, seed);
   std::vector<sequence> all(n_sequences);
   for (sequence& s : all) {

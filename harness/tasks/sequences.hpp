@@ -38,7 +38,7 @@ struct sequence {
 [[nodiscard]] std::vector<sequence> text_windows(std::string_view text, std::string const& domain,
                                                  std::size_t window_bytes);
 
-/// A file's windows; the domain is its name up to the first dot.
+/// A file's windows; the domain is its name without the last extension.
 /// @throws buddy::config_error also when the file cannot be read
 [[nodiscard]] std::vector<sequence> file_windows(std::filesystem::path const& file, std::size_t window_bytes);
 
@@ -50,7 +50,7 @@ struct sequence {
 ///
 /// All sequences are drawn from one generator, so those of a shorter list are the first of a longer one. A problem that
 /// is cut off is not continued in the next sequence.
-/// @throws buddy::config_error when there is no such task or `length` is below 32, the longest problem
+/// @throws buddy::config_error when there is no such task or `length` is below 36, the longest problem
 [[nodiscard]] std::vector<sequence> task_sequences(std::string_view task, std::size_t n_sequences, std::size_t length,
                                                    std::uint32_t seed);
 

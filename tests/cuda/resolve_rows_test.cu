@@ -83,8 +83,12 @@ TEST_CASE("a token resolved alone ends as the policy resolves it", "[cuda][resol
   auto const table = neighbours(shape);
   for_each_gate_and_selector(table.ref(), [&](chosen::gate const& gate, chosen::selector const& selector) {
     buddy::policy_config const config{.rho = 2, .refill_after = 0, .max_tokens = n_tokens};
-    chosen::policy policy{shape, buddy::slot_cache<chosen::eviction>(shape, {.bytes = 140}, std::size_t{0}),
-                       chosen::predictor(shape, 0), gate, selector, config};
+    chosen::policy policy{shape,
+                          buddy::slot_cache<chosen::eviction>(shape, {.bytes = 140}, std::size_t{0}),
+                          chosen::predictor(shape, 0),
+                          gate,
+                          selector,
+                          config};
     std::vector<buddy::expert_key> const warm{{1, 1}, {1, 4}, {1, 3}, {1, 9}, {1, 7}};
     policy.cache().warm({warm.data(), 5});
     random_routing routing(shape, n_tokens, 1);
@@ -126,8 +130,7 @@ TEST_CASE("every gate and selector decides on the device as on the host", "[cuda
   device_vector<float> const weights(r.weights);
   device_vector<float> const scores(r.scores);
   buddy::cuda::layer_rows const host{1, 100, r, {slot_of.data(), shape.n_experts}};
-  buddy::cuda::layer_rows const device{
-      1, 100, {experts.all(), weights.all(), scores.all(), n_tokens}, d_slot_of.all()};
+  buddy::cuda::layer_rows const device{1, 100, {experts.all(), weights.all(), scores.all(), n_tokens}, d_slot_of.all()};
   for_each_gate_and_selector(ref, [&](chosen::gate const& gate, chosen::selector const& selector) {
     chosen::selector d_selector = selector;
     d_selector.coactivation.table = {list_experts.all(), list_similarities.all(), list_lengths.all(), ref.n_experts,

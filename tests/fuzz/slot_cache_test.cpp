@@ -20,11 +20,11 @@ std::string run(std::vector<std::uint8_t> const& input) {
 TEST_CASE("slot_cache does what the naive model does on inputs that once mattered", "[fuzz][slot_cache]") {
   // first byte: pool and budget; then (call, expert) pairs: 0 begin_batch, 1 reserve or commit, 6 lease or cancel
   CHECK(run({}) == "");
-  CHECK(run({0, 1, 0, 1, 0, 1, 3}) == "");                                   // fetch 0:0, then 0:1 with no room
-  CHECK(run({2, 1, 0, 6, 0, 1, 0}) == "");                                   // reserve, cancel, reserve again
+  CHECK(run({0, 1, 0, 1, 0, 1, 3}) == "");                                      // fetch 0:0, then 0:1 with no room
+  CHECK(run({2, 1, 0, 6, 0, 1, 0}) == "");                                      // reserve, cancel, reserve again
   CHECK(run({3, 1, 0, 1, 0, 1, 3, 1, 3, 1, 1, 1, 1, 0, 0, 1, 4, 1, 4}) == "");  // small ones leave for a large one
-  CHECK(run({2, 1, 0, 1, 0, 6, 0, 0, 0, 1, 3, 1, 6, 1, 9}) == "");           // a lease in the way
-  CHECK(run({255, 8, 0, 8, 3, 8, 6, 8, 9, 0, 0, 1, 12}) == "");              // warm until full
+  CHECK(run({2, 1, 0, 1, 0, 6, 0, 0, 0, 1, 3, 1, 6, 1, 9}) == "");              // a lease in the way
+  CHECK(run({255, 8, 0, 8, 3, 8, 6, 8, 9, 0, 0, 1, 12}) == "");                 // warm until full
 }
 
 TEST_CASE("slot_cache does what the naive model does, call by call", "[fuzz][slot_cache]") {

@@ -185,8 +185,8 @@ TEST_CASE("the host computes an expert once for all its tokens", "[golden][polic
 }
 
 TEST_CASE("counters add up", "[golden][policy]") {
-  auto policy = tiny::one_layer(3, 6, {0, 8, 9}, {.rho = 1, .refill_after = 0, .max_tokens = 2},
-                                {.mask = 0b011}, tiny::only{9});
+  auto policy =
+      tiny::one_layer(3, 6, {0, 8, 9}, {.rho = 1, .refill_after = 0, .max_tokens = 2}, {.mask = 0b011}, tiny::only{9});
   // Token 0: 0 own, 1 by 9, 2 forbidden. Token 1: 3 by 9, 0 own, 8 own.
   CHECK(show(tiny::step(policy, {{0, 1, 2, 3, 0, 8}, 2})) == "0 own, 9 buddy, 2 fetch, 9 buddy, 0 own, 8 own");
   auto const& count = policy.counters(0);
@@ -228,7 +228,7 @@ TEST_CASE("a policy refuses a configuration that cannot work", "[unit][policy]")
 TEST_CASE("a policy refuses a cache made for another model", "[unit][policy]") {
   buddy::model_shape const one{.n_layers = 1, .n_experts = 12, .top_k = 2, .expert_bytes = 10};
   buddy::model_shape const other{.n_layers = 2, .n_experts = 12, .top_k = 2, .expert_bytes = 10};
-  CHECK_THROWS_AS(buddy::policy(one, tiny::cache(other, {.bytes = 100}), tiny::foretold{}, tiny::masked{},
-                                tiny::lowest_resident{}),
-                  buddy::config_error);
+  CHECK_THROWS_AS(
+      buddy::policy(one, tiny::cache(other, {.bytes = 100}), tiny::foretold{}, tiny::masked{}, tiny::lowest_resident{}),
+      buddy::config_error);
 }

@@ -22,11 +22,8 @@ namespace {
 constexpr std::uint32_t top_k = 6;
 constexpr std::array<std::uint16_t, top_k> experts{0, 1, 2, 3, 4, 5};
 constexpr std::array<buddy::q16, top_k> shares{20000, 16000, 12000, 7000, 7000, 3536};
-constexpr buddy::token_view token{.layer = 0,
-                                  .number = 1,
-                                  .experts = {experts.data(), top_k},
-                                  .shares = {shares.data(), top_k},
-                                  .scores = {}};
+constexpr buddy::token_view token{
+    .layer = 0, .number = 1, .experts = {experts.data(), top_k}, .shares = {shares.data(), top_k}, .scores = {}};
 
 struct resolved {
   std::array<buddy::slot_outcome, top_k> slots{};
@@ -81,8 +78,7 @@ TEST_CASE("rho is spent on the lightest missing slots when asked to spare the he
   CHECK(r.given == 2);
   CHECK(show(r.slots[5]) == "6 buddy none");
   CHECK(show(r.slots[3]) == "7 buddy none");
-  for (std::size_t const s : {0U, 1U, 2U, 4U})
-    CHECK(show(r.slots[s]) == std::to_string(s) + " fetch token_budget");
+  for (std::size_t const s : {0U, 1U, 2U, 4U}) CHECK(show(r.slots[s]) == std::to_string(s) + " fetch token_budget");
 }
 
 TEST_CASE("rho of 0 gives nothing", "[golden][resolver]") {

@@ -92,11 +92,7 @@ auto one_layer(std::uint16_t top_k, std::uint32_t slots, std::initializer_list<s
                buddy::policy_config const& config = {}, masked gate = {}, Selector selector = {},
                Predictor predictor = {}) {
   buddy::model_shape const shape{.n_layers = 1, .n_experts = 12, .top_k = top_k, .expert_bytes = 10};
-  buddy::policy policy{shape,
-                       cache(shape, {.bytes = slots * shape.expert_bytes}),
-                       std::move(predictor),
-                       gate,
-                       selector,
+  buddy::policy policy{shape, cache(shape, {.bytes = slots * shape.expert_bytes}), std::move(predictor), gate, selector,
                        config};
   std::vector<buddy::expert_key> keys;
   for (std::uint16_t const e : residents) keys.push_back({0, e});

@@ -25,8 +25,8 @@ std::uint64_t belady_hits(std::vector<std::uint16_t> const& trace, std::size_t s
       continue;
     }
     if (held.size() == slots) {
-      held.erase(*std::max_element(held.begin(), held.end(),
-                                   [&](auto a, auto b) { return next_use(a) < next_use(b); }));
+      held.erase(
+          *std::max_element(held.begin(), held.end(), [&](auto a, auto b) { return next_use(a) < next_use(b); }));
     }
     held.insert(trace[i]);
   }
@@ -44,11 +44,11 @@ std::vector<std::uint16_t> random_trace(std::uint64_t seed) {
 
 std::uint64_t hits(std::size_t eviction, std::vector<std::uint16_t> const& trace, std::size_t slots) {
   chosen::policy policy{shape,
-                     buddy::slot_cache<chosen::eviction>(shape, {.bytes = slots * shape.expert_bytes}, eviction),
-                     chosen::predictor(shape, 0),
-                     chosen::gate{},
-                     chosen::selector{},
-                     {.exact = true}};
+                        buddy::slot_cache<chosen::eviction>(shape, {.bytes = slots * shape.expert_bytes}, eviction),
+                        chosen::predictor(shape, 0),
+                        chosen::gate{},
+                        chosen::selector{},
+                        {.exact = true}};
   float const weight = 1.0F;
   for (std::uint16_t const e : trace) {
     policy.begin_step();

@@ -34,13 +34,11 @@ std::string_view name_of(std::size_t kind) {
   return name_of<Variant>(kind, std::make_index_sequence<std::variant_size_v<Variant>>{});
 }
 
-using evictions =
-    std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lfu_decayed, buddy::eviction::random>;
-using predictors =
-    std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
-using gates =
-    std::variant<buddy::sensitivity::never, buddy::sensitivity::always, buddy::sensitivity::entropy_gate,
-                 buddy::sensitivity::margin_gate, buddy::sensitivity::weight_gate>;
+using evictions = std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lfu_decayed,
+                               buddy::eviction::random>;
+using predictors = std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
+using gates = std::variant<buddy::sensitivity::never, buddy::sensitivity::always, buddy::sensitivity::entropy_gate,
+                           buddy::sensitivity::margin_gate, buddy::sensitivity::weight_gate>;
 using selectors =
     std::variant<buddy::selection::none, buddy::selection::random_resident, buddy::selection::coactivation,
                  buddy::selection::live_score, buddy::selection::zero_fill>;
@@ -107,11 +105,16 @@ struct gate {
 
   BUDDY_HD constexpr buddy::slot_mask replaceable(buddy::token_view const& token) const noexcept {
     switch (kind) {
-      case 0: return never.replaceable(token);
-      case 1: return always.replaceable(token);
-      case 2: return entropy.replaceable(token);
-      case 3: return margin.replaceable(token);
-      default: return weight.replaceable(token);
+      case 0:
+        return never.replaceable(token);
+      case 1:
+        return always.replaceable(token);
+      case 2:
+        return entropy.replaceable(token);
+      case 3:
+        return margin.replaceable(token);
+      default:
+        return weight.replaceable(token);
     }
   }
 };
@@ -129,11 +132,16 @@ struct selector {
   BUDDY_HD constexpr buddy::stand_in select(buddy::token_view const& token, buddy::view<buddy::slot_id const> slot_of,
                                             buddy::expert_set const& taken, std::uint32_t s) const noexcept {
     switch (kind) {
-      case 0: return none.select(token, slot_of, taken, s);
-      case 1: return random_resident.select(token, slot_of, taken, s);
-      case 2: return coactivation.select(token, slot_of, taken, s);
-      case 3: return live_score.select(token, slot_of, taken, s);
-      default: return zero_fill.select(token, slot_of, taken, s);
+      case 0:
+        return none.select(token, slot_of, taken, s);
+      case 1:
+        return random_resident.select(token, slot_of, taken, s);
+      case 2:
+        return coactivation.select(token, slot_of, taken, s);
+      case 3:
+        return live_score.select(token, slot_of, taken, s);
+      default:
+        return zero_fill.select(token, slot_of, taken, s);
     }
   }
 };
@@ -149,7 +157,8 @@ struct combination {
   std::size_t selector{};
 
   [[nodiscard]] std::string show() const {
-    return std::string(name_of<evictions>(eviction)) + (pool == buddy::pool_layout::global ? " global " : " per-layer ") +
+    return std::string(name_of<evictions>(eviction)) +
+           (pool == buddy::pool_layout::global ? " global " : " per-layer ") +
            std::string(name_of<predictors>(predictor)) + " " + std::string(name_of<gates>(gate)) + " " +
            std::string(name_of<selectors>(selector));
   }

@@ -16,7 +16,8 @@
 class naive_cache {
  public:
   /// @param record_bytes  [n_layers]
-  naive_cache(buddy::model_shape const& shape, std::vector<std::uint64_t> record_bytes, buddy::cache_budget const& budget)
+  naive_cache(buddy::model_shape const& shape, std::vector<std::uint64_t> record_bytes,
+              buddy::cache_budget const& budget)
       : record_bytes_(std::move(record_bytes)) {
     std::uint64_t one_of_each = 0;
     for (auto const bytes : record_bytes_) one_of_each += bytes;

@@ -70,8 +70,8 @@ class plan_laws {
 
   [[nodiscard]] char const* batch() const {
     std::set<std::uint16_t> const distinct(r_.experts.begin(), r_.experts.end());
-    auto const missing = static_cast<double>(
-        std::count_if(distinct.begin(), distinct.end(), [&](auto e) { return !was_resident(e); }));
+    auto const missing =
+        static_cast<double>(std::count_if(distinct.begin(), distinct.end(), [&](auto e) { return !was_resident(e); }));
     bool const closed = config_.exact || (config_.beta && missing >= *config_.beta * double(distinct.size()) + 1e-9);
     bool const any = std::any_of(plan_.assignments.begin(), plan_.assignments.end(), is_stand_in);
     return closed && any ? "no stand-in in exact mode, or when delta >= beta" : nullptr;
@@ -181,7 +181,8 @@ class plan_laws {
     if (now.tokens - before_.count.tokens != r_.n_tokens) return "tokens are counted";
     if (now.lookups - before_.count.lookups != distinct.size()) return "one look-up for each distinct expert";
     if (sum(now.slots, before_.count.slots) != plan_.assignments.size) return "resolutions add up to the slots";
-    if (sum(now.refusals, before_.count.refusals) != plan_.assignments.size - own) return "refusals add up to the misses";
+    if (sum(now.refusals, before_.count.refusals) != plan_.assignments.size - own)
+      return "refusals add up to the misses";
     if (now.fetches - before_.count.fetches != plan_.fetches.size) return "fetches are counted";
     if (now.waits - before_.count.waits != plan_.waits.size) return "waits are counted";
     if (now.refills - before_.count.refills != plan_.refills.size) return "refills are counted";

@@ -61,6 +61,7 @@ TEST_CASE("a global pool has a slot for each of the smallest records", "[unit][c
 
 TEST_CASE("no pool has more slots than there are experts", "[unit][cache_budget]") {
   CHECK(buddy::detail::plan_pools({10, 10}, {.bytes = 1'000'000}, 8)[1].capacity == 8);
-  CHECK(buddy::detail::plan_pools({10, 10}, {.bytes = 1'000'000, .layout = buddy::pool_layout::global}, 8)[0].capacity ==
-        16);  // 8 experts x 2 layers
+  CHECK(
+      buddy::detail::plan_pools({10, 10}, {.bytes = 1'000'000, .layout = buddy::pool_layout::global}, 8)[0].capacity ==
+      16);  // 8 experts x 2 layers
 }

@@ -21,7 +21,8 @@ constexpr std::array<float, 5> scores{0.125F, 0.375F, 0.125F, 0.0625F, 0.25F};
 using row = std::array<buddy::assignment, 3>;
 
 row assign(row r, weight_mode mode, bool renormalise, bool with_scores = true) {
-  buddy::view<float const> const s = with_scores ? buddy::view<float const>{scores.data(), 5} : buddy::view<float const>{};
+  buddy::view<float const> const s =
+      with_scores ? buddy::view<float const>{scores.data(), 5} : buddy::view<float const>{};
   buddy::assign_gate_weights({experts.data(), 3}, {weights.data(), 3}, s, mode, renormalise, {r.data(), 3});
   return r;
 }
