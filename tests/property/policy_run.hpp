@@ -52,7 +52,7 @@ class policy_run {
       : table_(neighbours(s.shape)),
         policy_(make_policy(s, table_.ref())),
         routing_(s.shape, s.config.max_tokens, s.seed),
-        steps_(s.seed % 3 == 0 ? 20 : 10) {}
+        steps_(s.seed % 4 == 0 ? 12 : 5) {}
 
   /// The first law that is broken, or null.
   char const* broken() {
