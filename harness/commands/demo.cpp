@@ -18,7 +18,7 @@ namespace harness {
 namespace {
 
 struct demo_flags {
-  session_flags session;
+  session_flags session{16384};
   std::string json;
   std::string csv;
 };

@@ -8,6 +8,7 @@
 #include "harness/report/json.hpp"
 #include "harness/report/run_summary.hpp"
 
+#include <buddy/error.hpp>
 #include <buddy/io/trace_io.hpp>
 
 #include <iostream>
@@ -30,7 +31,11 @@ struct run_flags {
 
 policy_settings settings_of(run_flags const& flags) {
   policy_settings settings = preset_settings(flags.name);
-  if (flags.cache_ratio) settings.cache_ratio = *flags.cache_ratio;
+  if (flags.cache_ratio) {
+    if (settings.cache_ratio == 1.0 && *flags.cache_ratio != 1.0)
+      throw buddy::config_error("policy '" + flags.name + "' has cache ratio 1");
+    settings.cache_ratio = *flags.cache_ratio;
+  }
   settings.seed = flags.session.seed();
   flags.policy.apply(settings);
   return settings;

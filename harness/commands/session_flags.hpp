@@ -17,6 +17,8 @@ namespace harness {
 /// Which model, which text, which machine.
 class session_flags {
  public:
+  explicit session_flags(std::uint32_t n_tokens = 4096) { options_.evaluation.n_tokens = n_tokens; }
+
   /// The flags must outlive the parsing.
   void add_to(CLI::App& command);
 

@@ -13,9 +13,13 @@ namespace {
 
 using settings = policy_settings;
 
+/// Every miss is replaced, and an expert that is missed again and again is copied when the link is idle. The link
+/// carries fewer copies than there are misses: the fourth miss of an expert asks for one, so that those go first that
+/// are asked for often.
 void substitute(settings& s, char const* selector) {
   s.sensitivity = "always";
   s.selector = selector;
+  s.rules.refill_after = 4;
 }
 
 /// Only the light slots are replaced; the heavy ones are fetched, and they alone are admitted.

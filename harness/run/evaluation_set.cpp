@@ -18,7 +18,7 @@ namespace {
 
 /// Those that the model was trained on: all but addnew, whose answers it does not know.
 constexpr auto trained_tasks = std::span{task_names}.first<task_names.size() - 1>();
-constexpr std::size_t shortest_task_sequence = 64;
+constexpr std::size_t shortest_task_sequence = 64;  // some problems
 
 /// Problems of calibration are drawn far from those of evaluation.
 constexpr std::uint32_t calibration_seed = 0x4000'0000;
@@ -44,11 +44,12 @@ std::vector<sequence> text_of(evaluation_options const& o, std::size_t positions
   return first_predictions(windows, n);
 }
 
-/// As many sequences of each task, of one length, as come closest to `n_predictions` without falling short.
+/// A few sequences of each task, or there is no standard error, and none longer than the model's positions.
 std::vector<sequence> problems(std::size_t n_predictions, std::size_t positions, std::uint32_t seed) {
   std::size_t const per_task =
       std::max<std::size_t>(1, (n_predictions + trained_tasks.size() - 1) / trained_tasks.size());
-  std::size_t const n_sequences = (per_task + positions - 1) / positions;
+  std::size_t const few = std::clamp<std::size_t>(per_task / shortest_task_sequence, 1, 4);
+  std::size_t const n_sequences = std::max(few, (per_task + positions - 1) / positions);
   std::size_t const length =
       std::clamp((per_task + n_sequences - 1) / n_sequences + 1, shortest_task_sequence, positions + 1);
   std::vector<sequence> all;

@@ -32,7 +32,7 @@ charged_shape own_shape(weights const& model) {
 
 evaluation_logits exact_logits(weights const& model, std::vector<sequence> const& set) {
   exact_moe moe;
-  return logits_of(model, std::span<sequence const>{set}, moe);
+  return logits_of(model, set, moe);
 }
 
 void add_quality(run_result& r, std::vector<sequence> const& set, evaluation_logits const& run,
@@ -85,7 +85,7 @@ run_result session::run(policy_settings const& settings, buddy::trace_recorder* 
   composed_policy composed{settings, charged_model(), profile_ ? &*profile_ : nullptr};
   offload_clock clock{machine_, shape_};
   policy_moe moe{composed.policy(), clock, recorder};
-  evaluation_logits const logits = logits_of(model_, std::span<sequence const>{evaluation_}, moe);
+  evaluation_logits const logits = logits_of(model_, evaluation_, moe);
 
   run_result r;
   r.settings = settings;

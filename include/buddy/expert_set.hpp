@@ -23,6 +23,9 @@ class expert_set {
     return (words_[expert / 64] & bit(expert)) != 0;
   }
 
+  /// Bits 64 w to 64 w + 63 of the set.
+  [[nodiscard]] BUDDY_HD constexpr std::uint64_t word(std::uint32_t w) const noexcept { return words_[w]; }
+
  private:
   static BUDDY_HD constexpr std::uint64_t bit(std::uint32_t expert) noexcept {
     return std::uint64_t{1} << (expert % 64);

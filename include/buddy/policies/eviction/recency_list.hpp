@@ -45,6 +45,14 @@ class recency_list {
     return slot(links_[static_cast<std::uint32_t>(s)].newer);
   }
 
+  /// The oldest that `accept(slot_id)` holds for, or `no_slot`. O(1 + those it must pass over).
+  template <class Accept>
+  [[nodiscard]] slot_id oldest_that(Accept const& accept) const noexcept {
+    slot_id s = oldest();
+    while (s != no_slot && !accept(s)) s = next_newer(s);
+    return s;
+  }
+
  private:
   struct link {
     std::uint32_t older{};

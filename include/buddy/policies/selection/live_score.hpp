@@ -8,14 +8,15 @@
 #include <buddy/concepts/buddy_selector.hpp>
 #include <buddy/config.hpp>
 #include <buddy/expert_set.hpp>
+#include <buddy/policies/selection/score_scan.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
 #include <cstdint>
-#include <limits>
 #include <string_view>
+#include <type_traits>
 
 namespace buddy::inline v0::selection {
 
@@ -28,22 +29,13 @@ struct live_score {
 
   [[nodiscard]] BUDDY_HD constexpr stand_in select(token_view const& token, view<slot_id const> slot_of,
                                                    expert_set const& taken, std::uint32_t) const noexcept {
-    stand_in best;
-    float highest = below_all;
-    for (std::uint32_t e = 0; e != token.scores.size; ++e) {
-      if (!(token.scores[e] > highest) || slot_of[e] == no_slot || taken.contains(e)) continue;
-      highest = token.scores[e];
-      best = {true, resolution::buddy, static_cast<std::uint16_t>(e), 0};
-    }
-    for (std::uint32_t e = 0; best.found && e != token.scores.size; ++e) {
-      if (e == best.expert || token.scores[e] < highest || taken.contains(e)) continue;
-      if (token.scores[e] > highest || e < best.expert) ++best.rank;
-    }
-    return best;
+#if defined(__CUDA_ARCH__)
+    return detail::select_by_score(token.scores, slot_of, taken);
+#else
+    if (std::is_constant_evaluated()) return detail::select_by_score(token.scores, slot_of, taken);
+    return detail::select_by_score_in_blocks(token.scores, slot_of, taken);
+#endif
   }
-
- private:
-  static constexpr float below_all = -std::numeric_limits<float>::infinity();
 };
 
 static_assert(buddy_selector<live_score>);

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+/// @file
+/// The program as its user meets it.
+#include "catch.hpp"
+#include "harness/commands/command.hpp"
+#include "random_model.hpp"
+#include "temporary_folder.hpp"
+
+#include <buddy/io/profile_io.hpp>
+#include <buddy/io/trace_io.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <sstream>
+#include <string>
+#include <vector>
+
+namespace {
+
+struct outcome {
+  int status;
+  std::string out;
+  std::string err;
+};
+
+/// Everything written to a stream while it lives.
+class captured {
+ public:
+  explicit captured(std::ostream& stream) : stream_{&stream}, before_{stream.rdbuf(text_.rdbuf())} {}
+  ~captured() { stream_->rdbuf(before_); }
+  [[nodiscard]] std::string text() const { return text_.str(); }
+
+ private:
+  std::ostringstream text_;
+  std::ostream* stream_;
+  std::streambuf* before_;
+};
+
+outcome run(std::vector<std::string> words) {
+  words.insert(words.begin(), "buddy-harness");
+  std::vector<char const*> arguments;
+  for (std::string const& word : words) arguments.push_back(word.c_str());
+  captured out{std::cout};
+  captured err{std::cerr};
+  int const status = harness::run_program(static_cast<int>(arguments.size()), arguments.data());
+  return {status, out.text(), err.text()};
+}
+
+struct fixture {
+  fixture() {
+    auto c = random_model::tiny();
+    c.n_experts = 16;
+    random_model::write(c, folder.path(), 3);
+  }
+
+  [[nodiscard]] std::string file(std::string const& name) const { return (folder.path() / name).string(); }
+
+  /// A command on this model, with few tokens.
+  [[nodiscard]] outcome run_with(std::vector<std::string> words) const {
+    words.insert(words.end(), {"--model", folder.path().string(), "--tokens", "300"});
+    return run(std::move(words));
+  }
+
+  temporary_folder folder;
+};
+
+std::vector<nlohmann::json> lines_of(std::string const& file) {
+  std::ifstream in{file};
+  std::vector<nlohmann::json> lines;
+  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+  return lines;
+}
+
+TEST_CASE("run prints a summary and writes a result", "[harness][cli]") {
+  fixture const f;
+  auto const o = f.run_with({"run", "--policy", "drop_light", "--cache-ratio", "0.375", "--json", f.file("r.json"),
+                             "--record-trace", f.file("t.safetensors"), "--eviction", "lru_token"});
+  INFO(o.err);
+  REQUIRE(o.status == 0);
+  CHECK(o.out.find("tokens/s (modelled)") != std::string::npos);
+  auto const lines = lines_of(f.file("r.json"));
+  REQUIRE(lines.size() == 1);
+  auto const& r = lines.front();
+  for (char const* name : {"kind",
+                           "policy",
+                           "config",
+                           "model",
+                           "trace",
+                           "backend",
+                           "hardware",
+                           "shape",
+                           "cache_ratio",
+                           "seed",
+                           "commit",
+                           "machine",
+                           "n_tokens",
+                           "timing",
+                           "tokens_per_second",
+                           "stall_share",
+                           "link_bytes_per_token",
+                           "lookups",
+                           "hit_rate",
+                           "share",
+                           "refusals",
+                           "quality"})
+    CHECK(r.contains(name));
+  CHECK(r["kind"] == "run");
+  CHECK(r["timing"] == "modelled");
+  CHECK(r["cache_ratio"] == 0.375);
+  CHECK(r["config"]["eviction"] == "lru_token");
+  double sum = 0.0;
+  for (auto const& share : r["share"]) sum += share.get<double>();
+  CHECK(sum == Approx(1.0));
+  CHECK(r["quality"]["bits_per_byte"].is_number());
+  auto const trace = buddy::io::read_trace(f.file("t.safetensors"));
+  CHECK(trace.n_tokens() == r["n_tokens"].get<std::size_t>());
+  CHECK(trace.top_k == 3);
+}
+
+TEST_CASE("sweep writes a line for each row", "[harness][cli]") {
+  fixture const f;
+  auto const o = f.run_with({"sweep", "--policies", "all_resident,fetch,live_score", "--cache-ratios", "0.75,0.5",
+                             "--json", f.file("s.jsonl"), "--csv", f.file("s.csv")});
+  INFO(o.err);
+  REQUIRE(o.status == 0);
+  auto const lines = lines_of(f.file("s.jsonl"));
+  REQUIRE(lines.size() == 5);  // all_resident once, two policies at two ratios
+  CHECK(lines[0]["policy"] == "all_resident");
+  CHECK(lines[0]["stall_share"] == 0.0);
+  CHECK(lines[4]["policy"] == "live_score");
+  CHECK(lines[4]["cache_ratio"] == 0.5);
+  std::ifstream csv{f.file("s.csv")};
+  CHECK(std::count(std::istreambuf_iterator<char>{csv}, {}, '\n') == 6);
+}
+
+TEST_CASE("profile writes what the other commands read", "[harness][cli]") {
+  fixture const f;
+  auto o = f.run_with({"profile", "--out", f.file("p.safetensors")});
+  INFO(o.err);
+  REQUIRE(o.status == 0);
+  auto const p = buddy::io::read_profile(f.file("p.safetensors"));
+  CHECK(p.shape.n_experts == 16);
+  CHECK(p.n_tokens >= 300);
+  CHECK_FALSE(p.router_cosine.empty());
+  o = f.run_with({"run", "--policy", "buddymoe", "--tau", "0.5", "--warm", "--profile", f.file("p.safetensors")});
+  CHECK(o.status == 0);
+}
+
+TEST_CASE("bad input is answered with one line and status 2, and no file", "[harness][cli]") {
+  fixture const f;
+  std::ofstream{f.file("empty.txt")};
+  std::ofstream{f.file("broken.safetensors")} << "not a profile";
+  auto const refused = [&](std::vector<std::string> words, std::string const& part) {
+    words.insert(words.end(), {"--json", f.file("never.json")});
+    auto const o = f.run_with(words);
+    INFO(o.err);
+    CHECK(o.status == 2);
+    CHECK(o.err.rfind("buddy-harness: ", 0) == 0);
+    CHECK(std::count(o.err.begin(), o.err.end(), '\n') == 1);
+    CHECK(o.err.find(part) != std::string::npos);
+    CHECK(o.out.empty());
+    CHECK_FALSE(std::filesystem::exists(f.file("never.json")));
+  };
+  refused({"run", "--no-such-flag"}, "no-such-flag");
+  refused({"run", "--policy", "hope"}, "unknown policy 'hope'");
+  refused({"run", "--eviction", "x"}, "unknown eviction 'x'");
+  refused({"run", "--on-refused", "x"}, "one of fetch, host, drop");
+  refused({"run", "--cache-ratio", "0"}, "cache ratio");
+  refused({"run", "--cache-ratio", "1.5"}, "cache ratio");
+  refused({"run", "--cache-ratio", "0.01"}, "no slot");
+  refused({"run", "--policy", "all_resident", "--cache-ratio", "0.5"}, "cache ratio 1");
+  refused({"run", "--rho", "-1"}, "rho");
+  refused({"run", "--beta", "2"}, "beta");
+  refused({"run", "--policy", "buddymoe", "--tau", "7"}, "tau");
+  refused({"run", "--text", f.file("empty.txt")}, "empty.txt");
+  refused({"run", "--policy", "buddy", "--profile", f.file("broken.safetensors")}, "broken.safetensors");
+  refused({"run", "--record-trace", f.file("no/such/folder/t")}, "no such folder");
+  refused({"sweep", "--cache-ratios", "0.5,,"}, "cache-ratios");
+  refused({"sweep", "--cache-ratios", "0.5,2"}, "cache ratio");
+  refused({"sweep", "--policies", "fetch,hope"}, "unknown policy 'hope'");
+}
+
+TEST_CASE("a command is required, and help is no error", "[harness][cli]") {
+  CHECK(run({}).status == 2);
+  auto const o = run({"run", "--help"});
+  CHECK(o.status == 0);
+  for (char const* word : {"buddymoe_rho4", "lfu_decayed", "markov", "entropy_gate", "zero_fill", "--ratio-window"})
+    CHECK(o.out.find(word) != std::string::npos);
+  CHECK(run({"report", "--in", "no-such-file.jsonl"}).status == 2);
+}
+
+}  // namespace
