@@ -1,24 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 
+#include <buddy/policies/eviction/arc.hpp>
+#include <buddy/policies/eviction/belady.hpp>
+#include <buddy/policies/eviction/fifo.hpp>
+#include <buddy/policies/eviction/known_future.hpp>
+#include <buddy/policies/eviction/least_stale.hpp>
+#include <buddy/policies/eviction/lfru.hpp>
+#include <buddy/policies/eviction/lfu.hpp>
 #include <buddy/policies/eviction/lfu_decayed.hpp>
 #include <buddy/policies/eviction/lru.hpp>
+#include <buddy/policies/eviction/lru_ds.hpp>
 #include <buddy/policies/eviction/lru_token.hpp>
 #include <buddy/policies/eviction/random.hpp>
+#include <buddy/policies/eviction/s3_fifo.hpp>
+#include <buddy/policies/eviction/sieve.hpp>
+#include <buddy/policies/eviction/slru.hpp>
+#include <buddy/policies/eviction/static_top.hpp>
+#include <buddy/policies/eviction/window_hot.hpp>
 #include <buddy/testing/archetypes.hpp>
+#include <buddy/testing/dice.hpp>
 #include <buddy/testing/eviction_laws.hpp>
 
+#include <cstddef>
+#include <cstdint>
 #include <string_view>
+#include <vector>
 
 using buddy::expert_key;
 using buddy::slot_id;
 using buddy::eviction::lru;
 using buddy::testing::broken_eviction_law;
 
-// Every shipped policy is listed here; a new one that is not is a review finding.
+// Every shipped policy is listed here or below; a new one that is not is a review finding.
 TEMPLATE_TEST_CASE("an eviction policy keeps the laws", "[conformance][eviction_policy]", buddy::eviction::lru,
-                   buddy::eviction::lru_token, buddy::eviction::lfu_decayed, buddy::eviction::random,
-                   buddy::testing::archetypes::eviction) {
+                   buddy::eviction::lru_token, buddy::eviction::lru_ds, buddy::eviction::fifo, buddy::eviction::lfu,
+                   buddy::eviction::lfu_decayed, buddy::eviction::lfru, buddy::eviction::slru, buddy::eviction::arc,
+                   buddy::eviction::sieve, buddy::eviction::s3_fifo, buddy::eviction::least_stale,
+                   buddy::eviction::window_hot, buddy::eviction::random, buddy::testing::archetypes::eviction) {
   auto const capacity = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{64});
   auto const seed = GENERATE(1U, 2U, 3U);
   CHECK(broken_eviction_law<TestType>(capacity, seed) == "");
@@ -28,6 +47,50 @@ TEST_CASE("an eviction policy keeps the laws with settings of its own", "[confor
   auto const seed = GENERATE(1U, 2U, 3U);
   CHECK(broken_eviction_law([](std::size_t n) { return buddy::eviction::lfu_decayed(n, 0.5); }, 9, seed) == "");
   CHECK(broken_eviction_law([](std::size_t n) { return buddy::eviction::random(n, 42); }, 9, seed) == "");
+  CHECK(broken_eviction_law([](std::size_t n) { return buddy::eviction::lru_ds(n, 1); }, 9, seed) == "");
+  CHECK(broken_eviction_law([](std::size_t n) { return buddy::eviction::slru(n, 0); }, 9, seed) == "");
+  CHECK(broken_eviction_law([](std::size_t n) { return buddy::eviction::slru(n, 100); }, 9, seed) == "");
+  CHECK(broken_eviction_law([](std::size_t n) { return buddy::eviction::window_hot(n, 8, 25); }, 9, seed) == "");
+}
+
+namespace {
+
+// The trial has 4 layers, and 2 experts of each for every slot, one more for good measure.
+constexpr buddy::model_shape trial_shape(std::size_t capacity) {
+  return {.n_layers = 4, .n_experts = static_cast<std::uint16_t>(capacity / 2 + 2), .top_k = 1, .expert_bytes = 1};
+}
+
+std::vector<std::uint64_t> few_counts(buddy::model_shape const& shape, std::uint32_t seed) {
+  buddy::testing::dice dice(seed);
+  std::vector<std::uint64_t> counts(shape.n_keys());
+  for (auto& count : counts) count = dice.roll(4);  // ties are common
+  return counts;
+}
+
+/// 200 steps in which each layer asks for two experts.
+buddy::eviction::known_future random_future(buddy::model_shape const& shape, std::uint32_t seed) {
+  buddy::testing::dice dice(seed);
+  std::vector<buddy::eviction::future_use> uses;
+  for (std::uint32_t i = 0; i != 1600; ++i) {
+    auto const layer = static_cast<std::uint16_t>(i / 2 % 4);
+    uses.push_back({i / 8, {layer, static_cast<std::uint16_t>(dice.roll(shape.n_experts))}});
+  }
+  return {shape, {uses.data(), static_cast<std::uint32_t>(uses.size())}};
+}
+
+}  // namespace
+
+TEST_CASE("an eviction policy that is told about the model keeps the laws", "[conformance][eviction_policy]") {
+  auto const capacity = GENERATE(std::size_t{1}, std::size_t{2}, std::size_t{7}, std::size_t{64});
+  auto const seed = GENERATE(1U, 2U, 3U);
+  auto const shape = trial_shape(capacity);
+  auto const counts = few_counts(shape, seed);
+  auto const future = random_future(shape, seed);
+  buddy::view<std::uint64_t const> const seen{counts.data(), static_cast<std::uint32_t>(counts.size())};
+  CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::lfu(n, shape); }, capacity, seed) == "");
+  CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::static_top(n, shape, seen); }, capacity,
+                            seed) == "");
+  CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::belady(n, future); }, capacity, seed) == "");
 }
 
 namespace {

@@ -54,8 +54,9 @@ TEST_CASE("belady counts the layers of a step as time", "[golden][belady]") {
   pool.ask({2, 0, 2}, {c});
   CHECK(pool.ask({3, 0, 2}, {a}) == 1);
   CHECK(pool.ask({3, 1, 2}, {b}) == 0);
-  // Nothing is asked for any more: the lower (layer, expert) of a and b
-  CHECK(pool.next() == a);
+  // Neither a nor c is asked for any more: the lower (layer, expert) left for b, and c is lower than b
+  CHECK_FALSE(pool.holds(a));
+  CHECK(pool.next() == c);
 }
 
 TEST_CASE("belady looks further when a foretold use did not happen", "[golden][belady]") {

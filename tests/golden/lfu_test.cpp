@@ -5,6 +5,8 @@
 #include <buddy/error.hpp>
 #include <buddy/policies/eviction/lfu.hpp>
 
+#include <utility>
+
 using buddy::expert_key;
 using buddy::eviction::lfu;
 

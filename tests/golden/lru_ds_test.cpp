@@ -4,6 +4,9 @@
 
 #include <buddy/policies/eviction/lru_ds.hpp>
 
+#include <cstdint>
+#include <utility>
+
 using buddy::expert_key;
 using buddy::eviction::lru_ds;
 
@@ -20,8 +23,8 @@ TEST_CASE("lru_ds spares the layer that runs and the two behind it", "[golden][l
   // Layer 5 spares 5 alone, not 0 behind the end: the least recently used
   pool.ask({2, 5, 6}, {a5});
   CHECK_FALSE(pool.holds(a0));
-  // Step 3, layer 2, spares 2, 3, 4: b0 is the older of the others. Layer 3: a2 and a5 are both outside 3, 4, 5? Only
-  // a2 is: layers 3, 4 and 5 are spared.
+  // Step 3, layer 2, spares 2, 3, 4: b0 is the older of the others. Layer 3 spares 3, 4, 5: of a5 and a2 only a2 is
+  // outside, although a5 is the older.
   pool.ask({3, 2, 6}, {a2});
   CHECK_FALSE(pool.holds(b0));
   pool.ask({3, 3, 6}, {a3});

@@ -6,6 +6,7 @@
 #include <buddy/policies/eviction/static_top.hpp>
 
 #include <array>
+#include <cstdint>
 
 using buddy::expert_key;
 using buddy::eviction::static_top;

@@ -36,8 +36,8 @@ class arc {
       : capacity_(capacity),
         once_(capacity),
         again_(capacity),
-        once_ghosts_(capacity),
-        again_ghosts_(capacity),
+        once_ghosts_(capacity + 1),  // one more until the newcomer is known: it may be the oldest ghost
+        again_ghosts_(capacity + 1),
         experts_(capacity),
         in_again_(capacity) {}
 
