@@ -90,6 +90,9 @@ void policy_flags::add_rules(CLI::App& command) {
   add_switch(command, "--renormalise", "scale changed gate weights back to their sum",
              [](auto& s) { s.rules.renormalise = true; });
   add_switch(command, "--exact", "never substitute", [](auto& s) { s.rules.exact = true; });
+}
+
+void policy_flags::add_budgets(CLI::App& command) {
   add<double>(command, "--beta", "no stand-in at a layer that misses this share of its experts",
               [](auto& s, double x) { s.rules.beta = x; });
   add<std::uint32_t>(command, "--rho", "most stand-ins for one token at one layer",
@@ -136,6 +139,7 @@ void policy_flags::add_lists(CLI::App& command) {
 void policy_flags::add_to(CLI::App& command) {
   add_components(command);
   add_rules(command);
+  add_budgets(command);
   add_gate(command);
   add_lists(command);
 }

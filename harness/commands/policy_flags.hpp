@@ -30,6 +30,7 @@ class policy_flags {
                   std::function<void(policy_settings&)> set);
   void add_components(CLI::App& command);
   void add_rules(CLI::App& command);
+  void add_budgets(CLI::App& command);
   void add_gate(CLI::App& command);
   void add_lists(CLI::App& command);
 

@@ -22,7 +22,6 @@ json or_null(std::optional<T> const& x) {
 }
 
 json config_of(policy_settings const& s) {
-  bool const weighted = s.lists.counts == buddy::coactivation_counts::min_weighted;
   return {{"eviction", s.eviction},
           {"pool", s.pool == buddy::pool_layout::global ? "global" : "per-layer"},
           {"predictor", s.predictor},
@@ -39,8 +38,13 @@ json config_of(policy_settings const& s) {
           {"ratio_window", s.rules.ratio_window},
           {"refill_after", s.rules.refill_after},
           {"prefetch_width", s.rules.prefetch_width},
-          {"warm", s.warm},
-          {"tau", s.tau},
+          {"warm", s.warm}};
+}
+
+/// What single components were made with, whether or not they take part.
+json parameters_of(policy_settings const& s) {
+  bool const weighted = s.lists.counts == buddy::coactivation_counts::min_weighted;
+  return {{"tau", s.tau},
           {"tau_percentile", or_null(s.tau_percentile)},
           {"temperature", s.temperature},
           {"gamma", or_null(s.gamma)},
@@ -123,6 +127,7 @@ void add_identity(json& out, run_result const& r) {
   out["kind"] = r.kind;
   out["policy"] = r.settings.name;
   out["config"] = config_of(r.settings);
+  out["config"].update(parameters_of(r.settings));
   out["model"] = r.model;
   out["trace"] = nullptr;
   out["backend"] = "cpu";

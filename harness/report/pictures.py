@@ -3,12 +3,14 @@
 
 import matplotlib
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 import numpy
 
 from results import loss_percent, number_at
 
 RESOLUTIONS = ("own", "buddy", "surrogate", "low_precision", "host", "fetch", "drop")
 SHARE_COLOURS = ("#b8c4ce", "#4878a8", "#6aa98f", "#9bc27e", "#c9a24b", "#b5524a", "#5d4a66")
+MARKERS = "osD^vP*X<>hpd"
 
 
 def ratios_of(rows):
@@ -21,31 +23,58 @@ def rows_at(rows, ratio):
 
 
 def speed_against_quality(rows):
+    """One panel a cache ratio: up is fast, left is good."""
     ratios = ratios_of(rows)
     if not ratios or not any(loss_percent(row) is not None for row in rows):
         return None
-    names = list(dict.fromkeys(row["policy"] for row in rows if row["policy"] != "all_resident"))
-    colours = {name: plt.get_cmap("tab20")(i % 20) for i, name in enumerate(names)}
-    figure, axes = plt.subplots(1, len(ratios), figsize=(4.2 * len(ratios), 3.9), squeeze=False, sharey=True)
-    for axis, ratio in zip(axes[0], ratios):
-        for row in rows_at(rows, ratio):
-            loss = loss_percent(row)
-            if loss is None:
-                continue
-            axis.scatter(loss, row["tokens_per_second"], s=42, color=colours[row["policy"]], label=row["policy"])
-        for row in rows:
-            if row["policy"] == "all_resident":
-                axis.axhline(row["tokens_per_second"], color="0.6", linestyle=":", linewidth=1)
-        axis.set_title(f"cache ratio {ratio:g}")
-        axis.set_xlabel("bits per byte lost, %")
-        axis.set_xscale("symlog", linthresh=1)
-        axis.set_yscale("log")
-        axis.grid(True, which="both", linewidth=0.3)
-    axes[0][0].set_ylabel("tokens/s (modelled)")
-    handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncol=min(5, len(labels)), frameon=False, fontsize=8)
-    figure.tight_layout(rect=(0, 0.12, 1, 1))
+    size = (4.2 * len(ratios), 3.9)
+    figure, panels = plt.subplots(1, len(ratios), figsize=size, squeeze=False, sharex=True, sharey=True)
+    handles = {}
+    for axis, ratio in zip(panels[0], ratios):
+        draw_ratio(axis, rows, ratio)
+        handles.update((label, handle) for handle, label in zip(*axis.get_legend_handles_labels()))
+    scale_axes(panels[0][0])
+    columns = min(5, len(handles))
+    figure.legend(handles.values(), handles.keys(), loc="lower center", ncol=columns, frameon=False, fontsize=8)
+    figure.tight_layout(rect=(0, 0.13, 1, 1))
     return figure
+
+
+def draw_ratio(axis, rows, ratio):
+    names = list(dict.fromkeys(row["policy"] for row in rows if row["policy"] != "all_resident"))
+    for row in rows:
+        if row["policy"] == "all_resident":
+            axis.axhline(row["tokens_per_second"], color="0.5", linestyle=":", linewidth=1, label="all resident")
+    for row in rows_at(rows, ratio):
+        if loss_percent(row) is None:
+            continue
+        style = names.index(row["policy"])
+        axis.plot(
+            loss_percent(row),
+            row["tokens_per_second"],
+            MARKERS[style % len(MARKERS)],
+            color=plt.get_cmap("tab10")(style % 10),
+            markersize=7,
+            alpha=0.8,
+            label=row["policy"],
+        )
+    axis.set_title(f"cache ratio {ratio:g}")
+    axis.set_xlabel("bits per byte lost, %")
+    axis.grid(True, which="both", linewidth=0.3)
+
+
+def scale_axes(axis):
+    """Losses from nothing to everything, speeds by their ratios; plain numbers at the ticks."""
+    ticks = (0, 0.3, 1, 3, 10, 30, 100)
+    axis.set_xscale("symlog", linthresh=0.3)
+    axis.set_xticks(ticks, [f"{x:g}" for x in ticks])
+    axis.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axis.set_xlim(min(-0.1, 1.3 * axis.dataLim.x0), max(100, 1.3 * axis.dataLim.x1))
+    axis.set_ylabel("tokens/s (modelled)")
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axis.yaxis.set_major_formatter(matplotlib.ticker.StrMethodFormatter("{x:g}"))
+    axis.yaxis.set_minor_locator(matplotlib.ticker.NullLocator())
 
 
 def share_bars(rows):
@@ -61,10 +90,10 @@ def share_bars(rows):
         left = [a + b for a, b in zip(left, widths)]
     axis.set_yticks(range(len(drawn)))
     axis.set_yticklabels([f"{row['policy']} {row['cache_ratio']:g}" for row in drawn], fontsize=8)
-    axis.invert_yaxis()
+    axis.set_ylim(len(drawn) - 0.4, -0.6)
     axis.set_xlim(0, 100)
     axis.set_xlabel("share of routed slots, %")
-    axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.9 / figure.get_figheight()), ncol=7, frameon=False, fontsize=8)
+    axis.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncol=7, frameon=False, fontsize=8)
     figure.tight_layout()
     return figure
 
@@ -77,14 +106,13 @@ def heat_maps(tables, name, label, limit):
     figure, axes = plt.subplots(lines, columns, figsize=(3.1 * columns, 3.1 * lines), squeeze=False)
     top = limit(tables)
     low = -top if tables.min() < 0 else 0
+    colours = "RdBu_r" if low else "magma"
     for layer in range(lines * columns):
         axis = axes[layer // columns][layer % columns]
         if layer >= layers:
             axis.axis("off")
             continue
-        image = axis.imshow(
-            tables[layer], cmap="RdBu_r" if low else "magma", vmin=low, vmax=top, interpolation="nearest", rasterized=True
-        )
+        image = axis.imshow(tables[layer], cmap=colours, vmin=low, vmax=top, interpolation="nearest", rasterized=True)
         axis.set_title(f"layer {layer}", fontsize=9)
         axis.tick_params(labelsize=7)
     figure.suptitle(name, fontsize=10)

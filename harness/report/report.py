@@ -54,9 +54,8 @@ td:first-child,th:first-child{text-align:left}tr:nth-child(even){background:#f3f
 
 def page(rows, pictures):
     first = rows[0]
-    facts = ", ".join(
-        f"{name} {html.escape(str(first[name]))}" for name in ("model", "hardware", "shape", "n_tokens", "seed") if name in first
-    )
+    named = [name for name in ("model", "hardware", "shape", "n_tokens", "seed") if name in first]
+    facts = ", ".join(f"{name} {html.escape(str(first[name]))}" for name in named)
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>buddy-harness</title>',
         f"<style>{STYLE}</style></head><body><h1>Speed against quality of expert policies</h1>",

@@ -77,6 +77,7 @@ TEST_CASE("offload_clock runs the CPU beside the device", "[harness][sim]") {
 
 TEST_CASE("offload_clock lets refills use the link when no layer waits", "[harness][sim]") {
   auto settings = harness::preset_settings("drop");
+  settings.rules.refill_after = 1;
   fixture f{settings};
   // Dropped: nothing is read. Four refills are queued, one after another 6000 ns each.
   CHECK(f.layer(0, {0, 1, 2, 3}) == begin_ns);

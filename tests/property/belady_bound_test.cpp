@@ -20,10 +20,13 @@
 #include <buddy/policies/eviction/static_top.hpp>
 #include <buddy/policies/eviction/window_hot.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 using buddy::pool_layout;

@@ -26,7 +26,7 @@ namespace buddy::inline v0::eviction {
 ///
 /// Slots of the small queue that were hit more than once move to the main queue instead. An expert that left the small
 /// queue is remembered, and enters the main queue if it returns in time. Hits count up to 3; each round in the main
-/// queue takes one off. Memory: 24 bytes a slot. Time: O(1); `on_insert`, `on_erase` and `victim` O(capacity).
+/// queue takes one off. Memory: 26 bytes a slot. Time: O(1); `on_insert`, `on_erase` and `victim` O(capacity).
 class s3_fifo {
  public:
   static constexpr std::string_view name = "s3_fifo";
