@@ -70,14 +70,14 @@ inline constexpr std::int32_t never_chosen = std::numeric_limits<std::int32_t>::
   return e;
 }
 
-/// Experts below n that are not resident and score above `bar`.
-[[nodiscard]] inline std::uint32_t count_missing_above(float const* scores, slot_id const* slot_of, std::uint32_t n,
-                                                       std::int32_t bar) noexcept {
+/// Experts in [first, last) that are not resident and whose key is at least `bar`.
+[[nodiscard]] inline std::uint32_t count_missing(std::int32_t const* keys, slot_id const* slot_of, std::uint32_t first,
+                                                 std::uint32_t last, std::int32_t bar) noexcept {
   std::uint32_t count = 0;
-  for (std::uint32_t e = 0; e != n; ++e) {
-    std::uint32_t const above = order_of(scores[e]) > bar ? 1U : 0U;
+  for (std::uint32_t e = first; e < last; ++e) {
+    std::uint32_t const preferred = keys[e] >= bar ? 1U : 0U;
     std::uint32_t const absent = slot_of[e] == no_slot ? 1U : 0U;
-    count += above & absent;  // no branch: both are always read
+    count += preferred & absent;  // no branch: both are always read
   }
   return count;
 }
@@ -93,19 +93,23 @@ void for_each_member(expert_set const& set, std::uint32_t n_experts, F const& f)
 /// The answer of `select_by_score`, without a branch that depends on a score.
 [[nodiscard]] inline stand_in select_by_score_in_blocks(view<float const> scores, view<slot_id const> slot_of,
                                                         expert_set const& taken) noexcept {
-  std::int32_t keys[max_experts];
-  for (std::uint32_t e = 0; e != scores.size; ++e) keys[e] = slot_of[e] != no_slot ? order_of(scores[e]) : never_chosen;
-  for_each_member(taken, scores.size, [&](std::uint32_t e) { keys[e] = never_chosen; });
-  std::int32_t const best = largest(keys, scores.size);
+  std::int32_t all[max_experts];
+  std::int32_t eligible[max_experts + 32];
+  for (std::uint32_t e = 0; e != scores.size; ++e) {
+    all[e] = order_of(scores[e]);
+    eligible[e] = slot_of[e] != no_slot ? all[e] : never_chosen;
+  }
+  for_each_member(taken, scores.size, [&](std::uint32_t e) { eligible[e] = never_chosen; });
+  std::int32_t const best = largest(eligible, scores.size);
   if (best == never_chosen) return {};
-  std::uint32_t const chosen = first_equal(keys, scores.size, best);
+  std::uint32_t const chosen = first_equal(eligible, scores.size, best);
 
-  std::uint32_t rank = count_missing_above(scores.data, slot_of.data, scores.size, best) +
-                       count_missing_above(scores.data, slot_of.data, chosen, best - 1) -
-                       count_missing_above(scores.data, slot_of.data, chosen, best);
+  // Ties go to the lower id, so an equal score before the chosen one would have been preferred, one behind it not.
+  std::int32_t const above = best == std::numeric_limits<std::int32_t>::max() ? best : best + 1;
+  std::uint32_t rank =
+      count_missing(all, slot_of.data, 0, chosen, best) + count_missing(all, slot_of.data, chosen, scores.size, above);
   for_each_member(taken, scores.size, [&](std::uint32_t e) {
-    std::int32_t const key = order_of(scores[e]);
-    if (slot_of[e] == no_slot && (key > best || (key == best && e < chosen))) --rank;
+    if (slot_of[e] == no_slot && all[e] >= (e < chosen ? best : above)) --rank;
   });
   return {true, resolution::buddy, static_cast<std::uint16_t>(chosen), static_cast<std::uint16_t>(rank)};
 }
