@@ -4,10 +4,23 @@
 #pragma once
 
 #include <buddy/concepts/eviction_policy.hpp>
+#include <buddy/model_shape.hpp>
+#include <buddy/policies/eviction/arc.hpp>
+#include <buddy/policies/eviction/fifo.hpp>
+#include <buddy/policies/eviction/least_stale.hpp>
+#include <buddy/policies/eviction/lfru.hpp>
+#include <buddy/policies/eviction/lfu.hpp>
 #include <buddy/policies/eviction/lfu_decayed.hpp>
 #include <buddy/policies/eviction/lru.hpp>
+#include <buddy/policies/eviction/lru_ds.hpp>
 #include <buddy/policies/eviction/lru_token.hpp>
 #include <buddy/policies/eviction/random.hpp>
+#include <buddy/policies/eviction/s3_fifo.hpp>
+#include <buddy/policies/eviction/sieve.hpp>
+#include <buddy/policies/eviction/slru.hpp>
+#include <buddy/policies/eviction/static_top.hpp>
+#include <buddy/policies/eviction/window_hot.hpp>
+#include <buddy/view.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -18,15 +31,27 @@ namespace harness {
 
 /// What single eviction policies take beside their capacity.
 struct eviction_options {
-  double half_life_steps = 32.0;  ///< of lfu_decayed
-  std::uint64_t seed = 1;         ///< of random
+  double half_life_steps = 32.0;                   ///< of lfu_decayed
+  std::uint64_t seed = 1;                          ///< of random
+  buddy::model_shape shape{};                      ///< of those that remember experts outside of the cache
+  buddy::view<std::uint64_t const> activations{};  ///< of static_top: [n_layers, n_experts]
+};
+
+/// `lfu` with counts that outlive residency, under a name of its own.
+struct lfu_persistent : buddy::eviction::lfu {
+  static constexpr std::string_view name = "lfu_persistent";
+
+  lfu_persistent(std::size_t capacity, buddy::model_shape const& shape) : lfu(capacity, shape) {}
 };
 
 /// Holds the chosen policy by value; a call costs one switch more.
 class any_eviction {
  public:
-  using model = std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lfu_decayed,
-                             buddy::eviction::random>;
+  using model = std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lru_ds,
+                             buddy::eviction::fifo, buddy::eviction::lfu, lfu_persistent, buddy::eviction::lfu_decayed,
+                             buddy::eviction::lfru, buddy::eviction::slru, buddy::eviction::arc, buddy::eviction::sieve,
+                             buddy::eviction::s3_fifo, buddy::eviction::least_stale, buddy::eviction::window_hot,
+                             buddy::eviction::static_top, buddy::eviction::random>;
   using maker = model (*)(std::size_t capacity, eviction_options const&);
 
   any_eviction(std::size_t capacity, maker make, eviction_options const& options) : model_(make(capacity, options)) {}

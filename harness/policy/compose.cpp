@@ -56,11 +56,18 @@ std::vector<buddy::expert_key> all_keys(buddy::model_shape const& shape) {
   return keys;
 }
 
+eviction_options options_of(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile) {
+  eviction_options options{.half_life_steps = s.half_life, .seed = s.seed, .shape = shape};
+  if (profile != nullptr)
+    options.activations = {profile->activations.data(), static_cast<std::uint32_t>(profile->activations.size())};
+  return options;
+}
+
 buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::model_shape const& shape,
                                            buddy::profile const* profile) {
   auto const make = find_named(evictions(), "eviction", s.eviction).make;
   auto const budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
-  buddy::slot_cache<any_eviction> cache{shape, budget, make, eviction_options{s.half_life, s.seed}};
+  buddy::slot_cache<any_eviction> cache{shape, budget, make, options_of(s, shape, profile)};
   std::vector<buddy::expert_key> keys;
   if (s.cache_ratio == 1.0) {
     keys = all_keys(shape);  // what fits at all times is there from the start

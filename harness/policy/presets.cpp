@@ -19,7 +19,6 @@ using settings = policy_settings;
 void substitute(settings& s, char const* selector) {
   s.sensitivity = "always";
   s.selector = selector;
-  s.rules.refill_after = 4;
 }
 
 /// Only the light slots are replaced; the heavy ones are fetched, and they alone are admitted.

@@ -77,18 +77,43 @@ any_selector make_coactivation(component_source const& from) {
 }
 
 using model = any_eviction::model;
+namespace evict = buddy::eviction;
 
-constexpr std::array<named<any_eviction::maker>, 4> eviction_table{{
-    {"lru", "least recently used",
-     [](std::size_t n, eviction_options const&) -> model { return buddy::eviction::lru{n}; }},
-    {"lru_token", "LRU in whole tokens that looks ahead within one",
-     [](std::size_t n, eviction_options const&) -> model { return buddy::eviction::lru_token{n}; }},
-    {"lfu_decayed", "least frequently used, forgotten with --half-life",
-     [](std::size_t n, eviction_options const& o) -> model {
-       return buddy::eviction::lfu_decayed{n, o.half_life_steps};
-     }},
-    {"random", "a random one (control)",
-     [](std::size_t n, eviction_options const& o) -> model { return buddy::eviction::random{n, o.seed}; }},
+template <class Eviction>
+model make_plain_eviction(std::size_t capacity, eviction_options const&) {
+  return Eviction{capacity};
+}
+
+model make_lfu_persistent(std::size_t capacity, eviction_options const& o) { return lfu_persistent{capacity, o.shape}; }
+
+model make_lfu_decayed(std::size_t capacity, eviction_options const& o) {
+  return evict::lfu_decayed{capacity, o.shape, o.half_life_steps};
+}
+
+model make_static_top(std::size_t capacity, eviction_options const& o) {
+  return evict::static_top{capacity, o.shape, o.activations};
+}
+
+model make_random(std::size_t capacity, eviction_options const& o) { return evict::random{capacity, o.seed}; }
+
+/// All but belady: an engine does not know the future.
+constexpr std::array<named<any_eviction::maker>, 16> eviction_table{{
+    {"lru", "least recently used", make_plain_eviction<evict::lru>},
+    {"lru_token", "LRU in whole tokens that looks ahead within one", make_plain_eviction<evict::lru_token>},
+    {"lru_ds", "LRU that spares the layers about to run; for a global pool", make_plain_eviction<evict::lru_ds>},
+    {"fifo", "first in, first out", make_plain_eviction<evict::fifo>},
+    {"lfu", "least frequently used since it entered", make_plain_eviction<evict::lfu>},
+    {"lfu_persistent", "least frequently used since the start", make_lfu_persistent},
+    {"lfu_decayed", "least frequently used, forgotten with --half-life", make_lfu_decayed},
+    {"lfru", "frequency divided by age", make_plain_eviction<evict::lfru>},
+    {"slru", "LRU that protects what was asked for twice", make_plain_eviction<evict::slru>},
+    {"arc", "recency and frequency in adapted shares", make_plain_eviction<evict::arc>},
+    {"sieve", "FIFO that passes over what was asked for again", make_plain_eviction<evict::sieve>},
+    {"s3_fifo", "a small FIFO before a large one", make_plain_eviction<evict::s3_fifo>},
+    {"least_stale", "FIFO, first of what this step has not asked for", make_plain_eviction<evict::least_stale>},
+    {"window_hot", "LRU that keeps what many of the last accesses went to", make_plain_eviction<evict::window_hot>},
+    {"static_top", "the profile's least popular expert", make_static_top},
+    {"random", "a random one (control)", make_random},
 }};
 
 constexpr std::array<named<predictor_maker>, 3> predictor_table{{

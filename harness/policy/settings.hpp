@@ -39,7 +39,8 @@ struct policy_settings {
 
 /// Whether the policy cannot be made without a profile of the model.
 [[nodiscard]] inline bool needs_profile(policy_settings const& s) {
-  return s.warm || s.selector == "coactivation" || (s.sensitivity == "entropy_gate" && s.tau_percentile);
+  return s.warm || s.eviction == "static_top" || s.selector == "coactivation" ||
+         (s.sensitivity == "entropy_gate" && s.tau_percentile);
 }
 
 }  // namespace harness

@@ -162,7 +162,6 @@ void add_counts(json& out, run_result const& r) {
                    {"refills", c.refills},
                    {"prefetches", c.prefetches},
                    {"useful_prefetches", c.useful_prefetches},
-                   {"background_refused", r.time.background_refused},
                    {"background_cancelled", r.time.background_cancelled}};
 }
 

@@ -72,8 +72,7 @@ void print_counts(std::ostream& out, run_result const& r) {
     out << "  prefetches                 " << c.prefetches << ", of these used " << c.useful_prefetches
         << ", found under way " << c.waits << '\n';
   if (c.refills != 0)
-    out << "  refills                    " << c.refills << "; refused by a busy link " << r.time.background_refused
-        << ", gave way to a demand " << r.time.background_cancelled << '\n';
+    out << "  refills                    " << c.refills << ", gave way to a demand " << r.time.background_cancelled << '\n';
 }
 
 void print_quality(std::ostream& out, run_result const& r) {

@@ -23,8 +23,7 @@ struct clock_totals {
   std::uint64_t elapsed_ns{};
   std::uint64_t stall_ns{};                   ///< beyond what the layers take with every expert resident
   std::array<std::uint64_t, 3> link_bytes{};  ///< moved, by `buddy::copy_reason`
-  std::uint64_t background_refused{};         ///< refills and prefetches that found the link's queue full
-  std::uint64_t background_cancelled{};       ///< ... that gave way before they began
+  std::uint64_t background_cancelled{};       ///< refills and prefetches that gave way before they began
 
   [[nodiscard]] std::uint64_t all_link_bytes() const noexcept { return link_bytes[0] + link_bytes[1] + link_bytes[2]; }
 };
@@ -39,8 +38,8 @@ struct clock_totals {
 /// copies use the link when no layer waits for it; once one does, those that have not begun give way.
 class offload_clock {
  public:
-  /// Refills and prefetches that may wait for the link or be under way.
-  static constexpr std::size_t background_limit = 4;
+  /// Refills and prefetches that may wait for the link or be under way: one moves, one waits.
+  static constexpr std::size_t background_limit = 2;
 
   offload_clock(hardware const& h, charged_shape const& s) : cost_(cost_of(h, s)), link_(link_of(h)) {
     background_.reserve(background_limit);
@@ -52,6 +51,7 @@ class offload_clock {
     layer_began_ns_ = link_.now_ns();
     link_.advance_to(layer_began_ns_ + cost_.rest_ns);
     settle(policy);
+    policy.background_room(static_cast<std::uint32_t>(background_limit - background_.size()));
   }
 
   /// Executes the plan of this layer, and lets the policy prefetch for the one that follows.
@@ -64,8 +64,8 @@ class offload_clock {
     std::uint64_t const host = host_ns(plan);
     make_way(policy, plan);
     submit_demand(plan);
-    submit_background(policy, plan.refills);
-    submit_background(policy, policy.prefetch(next_layer(policy, plan.layer)));
+    submit_background(plan.refills);
+    submit_background(policy.prefetch(next_layer(policy, plan.layer)));
 
     std::uint64_t end = start + device * cost_.expert_ns;
     if (!demand_.empty()) {
@@ -138,15 +138,11 @@ class offload_clock {
     }
   }
 
-  template <class Policy>
-  void submit_background(Policy& policy, buddy::view<buddy::expert_copy const> copies) {
+  /// The policy was told how many of them the link takes.
+  void submit_background(buddy::view<buddy::expert_copy const> copies) {
     for (buddy::expert_copy const& c : copies) {
-      if (background_.size() == background_limit) {
-        policy.cancel(c);
-        ++totals_.background_refused;
-      } else {
-        background_.push_back({c, link_.submit(c), true});
-      }
+      BUDDY_ASSERT(background_.size() < background_limit);
+      background_.push_back({c, link_.submit(c), true});
     }
   }
 

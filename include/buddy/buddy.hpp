@@ -4,10 +4,22 @@
 #pragma once
 
 #include <buddy/policies/buddymoe.hpp>
+#include <buddy/policies/eviction/arc.hpp>
+#include <buddy/policies/eviction/belady.hpp>
+#include <buddy/policies/eviction/fifo.hpp>
+#include <buddy/policies/eviction/least_stale.hpp>
+#include <buddy/policies/eviction/lfru.hpp>
+#include <buddy/policies/eviction/lfu.hpp>
 #include <buddy/policies/eviction/lfu_decayed.hpp>
 #include <buddy/policies/eviction/lru.hpp>
+#include <buddy/policies/eviction/lru_ds.hpp>
 #include <buddy/policies/eviction/lru_token.hpp>
 #include <buddy/policies/eviction/random.hpp>
+#include <buddy/policies/eviction/s3_fifo.hpp>
+#include <buddy/policies/eviction/sieve.hpp>
+#include <buddy/policies/eviction/slru.hpp>
+#include <buddy/policies/eviction/static_top.hpp>
+#include <buddy/policies/eviction/window_hot.hpp>
 #include <buddy/policies/prediction/markov.hpp>
 #include <buddy/policies/prediction/none.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
@@ -24,5 +36,8 @@
 #include <buddy/policies/transfer/immediate.hpp>
 #include <buddy/policies/transfer/sim_link.hpp>
 #include <buddy/policy.hpp>
+#include <buddy/profile_builder.hpp>
+#include <buddy/routing_trace.hpp>
 #include <buddy/slot_cache.hpp>
+#include <buddy/trace_recorder.hpp>
 #include <buddy/version.hpp>

@@ -31,6 +31,9 @@ class copy_planner {
         ghosts_(shape.n_keys(), 0),
         prefetched_(shape.n_keys(), 0) {}
 
+  /// Background copies that the host can start before it says so again; no slot is emptied for one that it cannot.
+  void background_room(std::uint32_t n) noexcept { room_ = n; }
+
   void begin_batch() noexcept { fetches_.clear(), waits_.clear(), refills_.clear(), host_.clear(); }
 
   /// The router asked for a resident expert.
@@ -76,10 +79,11 @@ class copy_planner {
   void earn_refill(expert_key key, Cache& cache, layer_counters& count) noexcept {
     if (refill_after_ == 0 || cache.where(key) != residency::absent) return;
     auto& ghost = ghosts_[shape_.index(key)];
-    if (++ghost < refill_after_) return;
+    if (++ghost < refill_after_ || room_ == 0) return;
     slot_id const slot = cache.reserve(key);
     if (slot == no_slot) return;
     ghost = 0;
+    --room_;
     forget_prediction(key);
     ++count.refills;
     refills_.push({key, slot, cache.record_bytes(key.layer), copy_reason::refill});
@@ -95,8 +99,10 @@ class copy_planner {
     for (std::uint16_t const e : predicted) {
       expert_key const key{layer, e};
       if (cache.where(key) != residency::absent) continue;
+      if (room_ == 0) break;
       slot_id const slot = cache.reserve(key);
       if (slot == no_slot) break;
+      --room_;
       prefetches_.push({key, slot, cache.record_bytes(layer), copy_reason::prefetch});
       prefetched_[shape_.index(key)] = 1;
       ++count.prefetches;
@@ -123,6 +129,7 @@ class copy_planner {
 
   model_shape shape_;
   std::uint32_t refill_after_;
+  std::uint32_t room_ = 0xffff'ffffU;  // no limit until the host names one
   fixed_list<expert_copy> fetches_, waits_, refills_, prefetches_;
   fixed_list<std::uint16_t> host_;
   std::vector<std::uint32_t> ghosts_;     // [n_layers, n_experts] misses since the last copy

@@ -110,6 +110,11 @@ class policy {
     return copies_.prefetch(layer, {predicted_.data(), n}, cache_, at(layer));
   }
 
+  /// How many background copies (refills and prefetches) the host can start until it calls this again; no limit before
+  /// the first call. A copy is planned, and an expert evicted for it, only when it can start: one that waits in a queue
+  /// leaves its slot empty.
+  void background_room(std::uint32_t n) noexcept { copies_.background_room(n); }
+
   /// The bytes of this copy have arrived: the expert is resident. Does nothing for a staged copy.
   void commit(expert_copy const& c) noexcept {
     if (c.slot != no_slot) cache_.commit(c.slot);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An executable of its own: it replaces the global allocation functions by ones that count.
 #include "catch.hpp"
+#include "property/cache_run.hpp"
 #include "property/chosen_model.hpp"
 #include "property/policy_run.hpp"
 #include "property/random_routing.hpp"
@@ -82,6 +83,18 @@ std::uint64_t allocations_of(run_settings const& s) {
   return during;
 }
 
+constexpr buddy::model_shape busy{.n_layers = 3, .n_experts = 40, .top_k = 4, .expert_bytes = 1};
+
+/// Allocations of a cache in use: 300 steps that ask for 3600 experts, with room for 45 of 120.
+template <class Eviction, class... Arguments>
+std::uint64_t allocations_of_cache(Arguments const&... arguments) {
+  auto const batches = random_batches(busy, habit::skewed, 300, 1);
+  buddy::slot_cache<Eviction> cache(busy, {.bytes = 45}, arguments...);
+  auto const before = allocations.load();
+  replay(cache, batches);
+  return allocations.load() - before;
+}
+
 }  // namespace
 
 TEST_CASE("the counter counts", "[allocation]") {
@@ -105,6 +118,25 @@ TEST_CASE("no combination of models allocates after construction", "[allocation]
     }
   });
   CHECK(allocates == "");
+}
+
+TEMPLATE_TEST_CASE("no eviction policy allocates after construction", "[allocation][eviction_policy]",
+                   buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lru_ds, buddy::eviction::fifo,
+                   buddy::eviction::lfu, buddy::eviction::lfu_decayed, buddy::eviction::lfru, buddy::eviction::slru,
+                   buddy::eviction::arc, buddy::eviction::sieve, buddy::eviction::s3_fifo, buddy::eviction::least_stale,
+                   buddy::eviction::window_hot, buddy::eviction::random) {
+  CHECK(allocations_of_cache<TestType>() == 0);
+}
+
+TEST_CASE("no eviction policy that is told about the model allocates after construction",
+          "[allocation][eviction_policy]") {
+  std::vector<std::uint64_t> const counts(busy.n_keys(), 1);
+  buddy::view<std::uint64_t const> const seen{counts.data(), static_cast<std::uint32_t>(counts.size())};
+  auto const future = future_of(busy, random_batches(busy, habit::skewed, 300, 1));
+  CHECK(allocations_of_cache<buddy::eviction::lfu>(busy) == 0);
+  CHECK(allocations_of_cache<buddy::eviction::lfu_decayed>(busy) == 0);
+  CHECK(allocations_of_cache<buddy::eviction::static_top>(busy, seen) == 0);
+  CHECK(allocations_of_cache<buddy::eviction::belady>(future) == 0);
 }
 
 TEST_CASE("no verb of the hot path can throw", "[allocation][policy]") {

@@ -88,6 +88,8 @@ TEST_CASE("an eviction policy that is told about the model keeps the laws", "[co
   auto const future = random_future(shape, seed);
   buddy::view<std::uint64_t const> const seen{counts.data(), static_cast<std::uint32_t>(counts.size())};
   CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::lfu(n, shape); }, capacity, seed) == "");
+  CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::lfu_decayed(n, shape, 8.0); }, capacity,
+                            seed) == "");
   CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::static_top(n, shape, seen); }, capacity,
                             seed) == "");
   CHECK(broken_eviction_law([&](std::size_t n) { return buddy::eviction::belady(n, future); }, capacity, seed) == "");

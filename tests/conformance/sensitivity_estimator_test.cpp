@@ -43,11 +43,10 @@ struct too_many_bits {
   constexpr slot_mask replaceable(token_view const&) const noexcept { return ~slot_mask{0}; }
 };
 
-struct looks_at_the_address {
-  static constexpr std::string_view name = "looks_at_the_address";
-  slot_mask replaceable(token_view const& token) const noexcept {
-    return reinterpret_cast<std::uintptr_t>(token.shares.data) / 16 % 4;
-  }
+struct counts_its_calls {
+  static constexpr std::string_view name = "counts_its_calls";
+  static inline slot_mask calls = 0;
+  slot_mask replaceable(token_view const&) const noexcept { return ++calls % 2; }
 };
 
 struct spares_the_first_slot {
@@ -62,6 +61,6 @@ struct spares_the_first_slot {
 TEST_CASE("the sensitivity laws catch who breaks them", "[conformance][sensitivity_estimator]") {
   model_shape const shape{3, 64, 6, 1};
   CHECK(broken_sensitivity_law(too_many_bits{}, shape, 1) == "only the lowest top_k bits may be set");
-  CHECK(broken_sensitivity_law(looks_at_the_address{}, shape, 1) == "equal tokens must give equal masks");
+  CHECK(broken_sensitivity_law(counts_its_calls{}, shape, 1) == "equal tokens must give equal masks");
   CHECK(broken_sensitivity_law(spares_the_first_slot{}, shape, 1) == "permuting the slots must permute the mask");
 }

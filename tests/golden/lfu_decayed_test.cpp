@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 using buddy::expert_key;
@@ -18,6 +19,7 @@ using buddy::eviction::lfu_decayed;
 namespace {
 
 constexpr expert_key a{0, 0}, b{0, 1}, c{0, 2};
+constexpr buddy::model_shape shape{.n_layers = 2, .n_experts = 3, .top_k = 1, .expert_bytes = 1};
 
 /// a in steps 0, 1, 2; b in step 2.
 small_pool<lfu_decayed> played(double half_life) {
@@ -72,6 +74,36 @@ TEST_CASE("lfu_decayed forgets the score of an expert that left", "[golden][lfu_
   CHECK(policy.victim(any) == slot_id{0});  // 1 against 1: the lower expert
 }
 
+TEST_CASE("lfu_decayed keeps scores after eviction when it is told the model", "[golden][lfu_decayed]") {
+  // 2 slots, H = 1 step. Step 0: a 2, b 2. Step 1: a 1 + 1 = 2, b 1: c enters for b. c 1: b enters for c.
+  auto const played_with = [](lfu_decayed policy) {
+    small_pool pool(2, std::move(policy));
+    for (auto const k : {a, a, b, b}) pool.ask({0, 0, 1}, {k});
+    for (auto const k : {a, c, b}) pool.ask({1, 0, 1}, {k});
+    return pool;
+  };
+  // b returned with 1 + 1 = 2 against a's 2: the lower expert goes. Without its past it has 1.
+  CHECK(played_with(lfu_decayed(2, shape, 1.0)).next() == a);
+  CHECK(played_with(lfu_decayed(2, 1.0)).next() == b);
+
+  // Step 2: a 1, b 1, and c .5 outside. c enters for a with .5 + 1 = 1.5: b's 1 is lower.
+  // a enters for b with 1 + 1 = 2: c's 1.5 is lower.
+  auto pool = played_with(lfu_decayed(2, shape, 1.0));
+  pool.ask({2, 0, 1}, {c});
+  CHECK(pool.next() == b);
+  pool.ask({2, 0, 1}, {a});
+  CHECK(pool.next() == c);
+}
+
+TEST_CASE("lfu_decayed tells the layers apart in what it remembers", "[golden][lfu_decayed]") {
+  // 2 slots that never decay. Layer 0's expert 0 is asked for three times, layer 1's expert 0 once, then expert 2 of
+  // layer 0 takes the place of the latter (1 < 3). It returns with 1 + 1 = 2, not with 3 + 1.
+  small_pool pool(2, lfu_decayed(2, shape, std::numeric_limits<double>::infinity()));
+  expert_key const other{1, 0};
+  for (auto const k : {a, a, a, other, c, other}) pool.ask({0, 0, 1}, {k});
+  CHECK(pool.next() == other);
+}
+
 TEST_CASE("lfu_decayed chooses a lowest score as floats have it", "[golden][lfu_decayed]") {
   // 2000 random accesses (seed 5) to 16 slots, H = 8. The reference decays every score, every step. Logarithms err by
   // at most 2/65536 an access, and errors decay with the score: the victim's score is within .1 % of the lowest.
@@ -97,4 +129,9 @@ TEST_CASE("lfu_decayed refuses a half-life that is not above 0", "[golden][lfu_d
   CHECK_THROWS_AS(lfu_decayed(4, 0.0), buddy::config_error);
   CHECK_THROWS_AS(lfu_decayed(4, -1.0), buddy::config_error);
   CHECK_THROWS_AS(lfu_decayed(4, std::nan("")), buddy::config_error);
+  CHECK_THROWS_AS(lfu_decayed(4, shape, 0.0), buddy::config_error);
+}
+
+TEST_CASE("lfu_decayed refuses an invalid shape", "[golden][lfu_decayed]") {
+  CHECK_THROWS_AS(lfu_decayed(4, buddy::model_shape{}, 8.0), buddy::config_error);
 }

@@ -110,6 +110,13 @@ TEST_CASE("the prefetch width bounds one call", "[golden][policy]") {
   CHECK(policy.counters(0).prefetches == 1);
 }
 
+TEST_CASE("a prefetch takes no more than the host has room for", "[golden][policy]") {
+  auto policy = foretelling(4, {.exact = true});
+  policy.background_room(1);
+  CHECK(policy.prefetch(0).size == 1);
+  CHECK(policy.prefetch(0).empty());
+}
+
 TEST_CASE("an expert that is replaced again and again is brought in at its n-th miss", "[golden][policy]") {
   auto policy = tiny::one_layer(1, 3, {8, 9}, {.refill_after = 3});
   for (int miss = 1; miss != 3; ++miss) {
@@ -144,6 +151,18 @@ TEST_CASE("a refill waits for room that the batch does not need", "[golden][poli
   auto const& plan = tiny::step(policy, {0, 8});      // 9 stands in for 0, 8 is hit
   CHECK(plan.refills.empty());
   CHECK(policy.cache().audit());
+}
+
+TEST_CASE("no slot is emptied for a background copy that the host cannot start", "[golden][policy]") {
+  // Slots for 3, residents 8 and 9: the first refill has a free slot, the second would evict 9.
+  auto policy = tiny::one_layer(1, 3, {8, 9}, {.refill_after = 1});
+  policy.background_room(1);
+  CHECK(tiny::step(policy, {0}).refills.size == 1);
+  CHECK(tiny::step(policy, {1}).refills.empty());  // no room left, and nothing has left
+  CHECK(policy.cache().evictions() == 0);
+  policy.background_room(1);
+  CHECK(tiny::step(policy, {1}).refills.size == 1);  // the miss was remembered
+  CHECK(policy.cache().evictions() == 1);
 }
 
 TEST_CASE("a dropped and a host slot earn their refill too", "[golden][policy]") {

@@ -175,6 +175,23 @@ TEST_CASE("calibration and evaluation read different bytes", "[harness][run]") {
   for (auto const& chunk : kept) CHECK(read.count(chunk) == 0);
 }
 
+TEST_CASE("calibration and evaluation read from every built-in text", "[harness][run]") {
+  evaluation_options o;
+  o.n_tokens = 8192;
+  o.tasks = false;
+  auto const domains = [](std::vector<sequence> const& sequences) {
+    std::set<std::string> names;
+    for (sequence const& s : sequences) names.insert(s.domain);
+    return names;
+  };
+  std::set<std::string> all;
+  for (auto const& window : folder_windows(builtin_text_folder(), 257)) all.insert(window.domain);
+  CHECK(all.size() > 1);
+  CHECK(domains(evaluation_set(o, 256)) == all);
+  o.n_tokens = 2048;  // 8 windows: the first six are of six texts
+  CHECK(domains(calibration_set(o, 256)) == all);
+}
+
 TEST_CASE("an evaluation has the tokens that were asked for, and turns between text and tasks", "[harness][run]") {
   evaluation_options o;
   o.n_tokens = 4096;

@@ -52,11 +52,9 @@ inline buddy::eviction::known_future future_of(buddy::model_shape const& shape,
   return {shape, {uses.data(), static_cast<std::uint32_t>(uses.size())}};
 }
 
-/// Hits of a cache that starts empty, looks a batch up before it changes, and lets every miss enter that finds a slot.
-template <class Eviction, class... Arguments>
-std::uint64_t hits_of(buddy::model_shape const& shape, buddy::cache_budget const& budget,
-                      std::vector<asked_batch> const& batches, Arguments const&... arguments) {
-  buddy::slot_cache<Eviction> cache(shape, budget, arguments...);
+/// Hits of a cache that looks a batch up before it changes, and lets every miss enter that finds a slot.
+template <class Cache>
+std::uint64_t replay(Cache& cache, std::vector<asked_batch> const& batches) {
   std::uint64_t hits = 0;
   for (auto const& batch : batches) {
     cache.begin_batch(batch.now);
@@ -72,4 +70,12 @@ std::uint64_t hits_of(buddy::model_shape const& shape, buddy::cache_budget const
     }
   }
   return hits;
+}
+
+/// `replay` of a cache that starts empty.
+template <class Eviction, class... Arguments>
+std::uint64_t hits_of(buddy::model_shape const& shape, buddy::cache_budget const& budget,
+                      std::vector<asked_batch> const& batches, Arguments const&... arguments) {
+  buddy::slot_cache<Eviction> cache(shape, budget, arguments...);
+  return replay(cache, batches);
 }

@@ -9,12 +9,13 @@
 #include <buddy/concepts/eviction_policy.hpp>
 #include <buddy/error.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/model_shape.hpp>
+#include <buddy/policies/eviction/slot_experts.hpp>
 #include <buddy/types.hpp>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <string_view>
 #include <vector>
 
@@ -23,26 +24,29 @@ namespace buddy::inline v0::eviction {
 /// Gives up the slot with the lowest score, where an access makes s <- s * 2^(-dt / H) + 1, dt in steps.
 ///
 /// All scores decay at one rate, so log2(s) + t / H orders them at any time t and stands still between accesses: no
-/// sweep, no floats in comparisons. A score is forgotten when its expert leaves. Ties go to the lower (layer, expert).
-/// Memory: 12 bytes a slot. Time: O(1), but `victim` scans: O(capacity).
+/// sweep, no floats in comparisons. Ties go to the lower (layer, expert). Time: O(1), but `victim` scans: O(capacity).
 class lfu_decayed {
  public:
   static constexpr std::string_view name = "lfu_decayed";
 
+  /// A score is forgotten when its expert leaves. Memory: 12 bytes a slot.
   /// @param half_life_steps H; infinity never forgets
   /// @throws config_error when `half_life_steps` is not above 0
   explicit lfu_decayed(std::size_t capacity, double half_life_steps = 32.0)
-      : priorities_(capacity, empty), experts_(capacity), units_per_step_(std::min(65536.0 / half_life_steps, latest)) {
-    if (!(half_life_steps > 0.0))
-      detail::throw_config_error("buddy::eviction::lfu_decayed: half_life_steps must be above 0");
-  }
+      : lfu_decayed(capacity, capacity, 0, half_life_steps) {}
+
+  /// Scores outlive residency. Memory: 4 bytes a slot and 8 bytes an expert of the model, in each pool.
+  /// @throws config_error also when `shape` is invalid
+  lfu_decayed(std::size_t capacity, model_shape const& shape, double half_life_steps = 32.0)
+      : lfu_decayed(capacity, (validate(shape), shape.n_keys()), shape.n_experts, half_life_steps) {}
 
   void on_step(step_clock const& now) noexcept {
     time_ = static_cast<std::int64_t>(std::min(static_cast<double>(now.step) * units_per_step_, latest));
   }
   void on_insert(slot_id s, expert_key k) noexcept {
-    priorities_[index(s)] = time_;  // log2(1) = 0
-    experts_[index(s)] = k;
+    experts_.set(s, k);
+    if (!persistent()) priorities_[index(s)] = forgotten;
+    on_hit(s);
   }
   void on_hit(slot_id s) noexcept {
     // log2(2^x + 1) = max(x, 0) + log2(1 + 2^-|x|), with x the score's logarithm as decayed until now
@@ -51,30 +55,43 @@ class lfu_decayed {
     q16 const smaller = exp2_q16(-static_cast<std::int32_t>(distance));
     priorities_[index(s)] = time_ + std::max<std::int64_t>(x, 0) + log2_q16(q16_one + smaller);
   }
-  void on_erase(slot_id s) noexcept { priorities_[index(s)] = empty; }
+  void on_erase(slot_id s) noexcept { experts_.clear(s); }
 
   template <class MayLeave>
   [[nodiscard]] slot_id victim(MayLeave const& may_leave) const noexcept {
-    std::size_t best = priorities_.size();
-    for (std::size_t i = 0; i != priorities_.size(); ++i) {
-      if (priorities_[i] == empty || (best != priorities_.size() && !leaves_before(i, best))) continue;
-      if (may_leave(slot_id{static_cast<std::uint32_t>(i)})) best = i;
-    }
-    return best == priorities_.size() ? no_slot : slot_id{static_cast<std::uint32_t>(best)};
+    return experts_.first([this](slot_id a, slot_id b) noexcept { return leaves_before(a, b); }, may_leave);
   }
 
  private:
-  static constexpr std::int64_t empty = std::numeric_limits<std::int64_t>::max();
-  static constexpr double latest = 0x1p62;
+  static constexpr std::int64_t forgotten = -(std::int64_t{1} << 61);  // log2(0), far enough from any time
+  static constexpr double latest = 0x1p61;
 
-  static std::size_t index(slot_id s) noexcept { return static_cast<std::size_t>(s); }
-
-  [[nodiscard]] bool leaves_before(std::size_t a, std::size_t b) const noexcept {
-    return priorities_[a] != priorities_[b] ? priorities_[a] < priorities_[b] : experts_[a] < experts_[b];
+  lfu_decayed(std::size_t capacity, std::size_t n_scores, std::size_t n_experts, double half_life_steps)
+      : experts_(capacity),
+        priorities_(n_scores, forgotten),
+        n_experts_(n_experts),
+        units_per_step_(std::min(65536.0 / half_life_steps, latest)) {
+    if (!(half_life_steps > 0.0))
+      detail::throw_config_error("buddy::eviction::lfu_decayed: half_life_steps must be above 0");
   }
 
-  std::vector<std::int64_t> priorities_;  // log2(score) + time / H, unit 1/65536
-  std::vector<expert_key> experts_;
+  [[nodiscard]] bool persistent() const noexcept { return n_experts_ != 0; }
+
+  /// Of the score of the expert in `s`.
+  [[nodiscard]] std::size_t index(slot_id s) const noexcept {
+    if (!persistent()) return static_cast<std::size_t>(s);
+    return std::size_t{experts_[s].layer} * n_experts_ + experts_[s].expert;
+  }
+
+  [[nodiscard]] bool leaves_before(slot_id a, slot_id b) const noexcept {
+    std::int64_t const score_a = priorities_[index(a)];
+    std::int64_t const score_b = priorities_[index(b)];
+    return score_a != score_b ? score_a < score_b : experts_[a] < experts_[b];
+  }
+
+  detail::slot_experts experts_;
+  std::vector<std::int64_t> priorities_;  // log2(score) + time / H, unit 1/65536; [capacity] or [n_layers, n_experts]
+  std::size_t n_experts_;                 // 0: scores end with residency
   double units_per_step_;
   std::int64_t time_{};  // steps / H, unit 1/65536
 };
