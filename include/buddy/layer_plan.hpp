@@ -35,7 +35,7 @@ struct expert_copy {
   copy_reason why{copy_reason::demand};
 };
 
-/// The decision for one layer of one step. Views into the policy: valid until its next call.
+/// The decision for one layer of one step. Views into the policy: valid until its next `resolve`.
 struct layer_plan {
   std::uint16_t layer{};
   std::uint32_t n_tokens{};
