@@ -6,9 +6,12 @@
 #include <buddy/io/safetensors.hpp>
 #include <buddy/io/tensor_values.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <initializer_list>
+#include <string>
 
 namespace harness {
 
@@ -41,13 +44,14 @@ class weights_builder {
   weights build() {
     place_all();
     w_.storage_ = aligned_floats{size_};
-    for (placed const& p : placed_) io::widen(*p.tensor, w_.storage_.all().subspan(p.begin, p.tensor->n_elements()));
+    for (placed const& p : placed_) fill(p);
     for (wanted const& v : wanted_) *v.view = w_.storage_.all().subspan(v.begin, v.size);
     return std::move(w_);
   }
 
  private:
   struct placed {
+    std::string name;
     io::tensor_view const* tensor;
     std::size_t begin;
   };
@@ -67,13 +71,23 @@ class weights_builder {
     for (part const& p : parts) {
       io::tensor_view const& t = file_.at(p.name, p.shape);
       if (!io::can_widen(t.type)) file_.fail(p.name, "dtype must be F16, BF16 or F32");
-      placed_.push_back({&t, size_});
+      placed_.push_back({p.name, &t, size_});
       size_ += t.n_elements();
       bytes += t.bytes.size();
     }
     wanted_.push_back({&view, begin, size_ - begin});
     size_ = aligned_floats::padded(size_);
     return bytes;
+  }
+
+  /// One NaN would make every result NaN, far from its cause.
+  void fill(placed const& p) {
+    auto const values = w_.storage_.all().subspan(p.begin, p.tensor->n_elements());
+    io::widen(*p.tensor, values);
+    auto const finite = [](float x) { return std::isfinite(x); };
+    auto const bad = std::find_if_not(values.begin(), values.end(), finite);
+    if (bad != values.end())
+      file_.fail(p.name, "all values must be finite, unlike number " + std::to_string(bad - values.begin()));
   }
 
   void place_all() {

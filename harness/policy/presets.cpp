@@ -13,9 +13,8 @@ namespace {
 
 using settings = policy_settings;
 
-/// Every miss is replaced, and an expert that is missed again and again is copied when the link is idle. The link
-/// carries fewer copies than there are misses: the fourth miss of an expert asks for one, so that those go first that
-/// are asked for often.
+/// Every miss is replaced, and each asks for a copy of its expert in the background (`refill_after` is 1). The link
+/// carries fewer copies than there are misses: the clock tells the policy how many may wait, and it asks for no more.
 void substitute(settings& s, char const* selector) {
   s.sensitivity = "always";
   s.selector = selector;

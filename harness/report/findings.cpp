@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string_view>
 
 namespace harness {
@@ -22,44 +23,65 @@ double replaced(run_result const& r) {
   return 1.0 - r.share(resolution::own) - r.share(resolution::fetch) - r.share(resolution::host);
 }
 
-/// Bits per byte lost, as a share of what the exact model needs.
-double loss(run_result const& r) { return r.text ? r.text->change.mean / r.text->bits_per_byte_exact.mean : 0.0; }
+/// What the rows are compared by: the change in bits per byte as a share of what the exact model needs; where no text was
+/// read, the change in task accuracy with its sign turned, so that more is worse; nothing where neither was read.
+std::optional<double> loss(run_result const& r) {
+  if (r.text) return r.text->change.mean / r.text->bits_per_byte_exact.mean;
+  if (!r.tasks.empty()) return r.task_accuracy_exact().mean - r.task_accuracy().mean;
+  return std::nullopt;
+}
 
+std::string short_loss(run_result const& r) {
+  return r.text ? percent(*loss(r), 1, true) : fixed(*loss(r) * -100.0, 1, true);
+}
+
+/// " at ...", or nothing.
 std::string loss_words(run_result const& r) {
-  std::string out = percent(loss(r), 1, true) + " bits per byte";
+  std::string out;
+  if (r.text) out = percent(*loss(r), 1, true) + " bits per byte";
   if (!r.tasks.empty())
-    out += ", tasks " + percent(r.task_accuracy().mean) + " instead of " + percent(r.task_accuracy_exact().mean);
-  return out;
+    out += (out.empty() ? "" : ", ") + ("tasks " + percent(r.task_accuracy().mean)) + " instead of " +
+           percent(r.task_accuracy_exact().mean);
+  return out.empty() ? out : " at " + out;
+}
+
+/// Whose gate weight the stand-ins have: policies that differ in it differ in more than the choice.
+std::string weight_words(run_result const& r) {
+  if (r.share(resolution::buddy) == 0.0) return "";
+  return r.settings.rules.weights == buddy::weight_mode::own ? " (at its own weight)"
+                                                             : " (with the missing expert's weight)";
 }
 
 std::string speed_words(run_result const& r, run_result const& base) {
   return fixed(r.tokens_per_second() / base.tokens_per_second(), 2) + " times the modelled speed of fetching";
 }
 
-/// Which of those that replace every miss loses least, and by how much the others lose more.
+/// Those that replace every miss, the one that loses least first.
 std::string who_stands_in(std::vector<run_result const*> rows, run_result const& fetch) {
   std::stable_sort(rows.begin(), rows.end(),
                    [](run_result const* a, run_result const* b) { return loss(*a) < loss(*b); });
   std::string out = "Replacing every miss (about " + percent(replaced(*rows.front()), 0) +
-                    " of the routed slots) gives " + speed_words(*rows.front(), fetch) +
-                    "; what stands in decides the loss:";
+                    " of the routed slots) gives " + speed_words(*rows.front(), fetch);
+  if (!loss(*rows.front())) return out + ".";
+  out += std::string{"; the change in "} + (rows.front()->text ? "bits per byte" : "points of task accuracy") +
+         " depends on what stands in, and at which gate weight:";
   for (run_result const* r : rows)
-    out += (r == rows.front() ? " " : ", ") + r->settings.name + " " + percent(loss(*r), 1, true);
+    out += (r == rows.front() ? " " : ", ") + r->settings.name + weight_words(*r) + " " + short_loss(*r);
   return out + ".";
 }
 
 std::string published(run_result const& b, run_result const& fetch) {
   return "BuddyMoE as published replaces " + percent(replaced(b)) + " of the routed slots and still fetches " +
-         percent(b.share(resolution::fetch)) + ": " + speed_words(b, fetch) + " at " + loss_words(b) + ".";
+         percent(b.share(resolution::fetch)) + ": " + speed_words(b, fetch) + loss_words(b) + ".";
 }
 
 std::string light(run_result const& d, run_result const& b, run_result const& fetch) {
-  bool const less = loss(d) < loss(b);
   double const fetched = fetch.share(resolution::fetch);
   double const avoided = fetched > 0.0 ? 1.0 - d.share(resolution::fetch) / fetched : 0.0;
   return "Leaving out only slots of small gate weight avoids " + percent(avoided, 0) +
-         " of the fetches: " + speed_words(d, fetch) + " at " + loss_words(d) + ", " + (less ? "less" : "not less") +
-         " than BuddyMoE loses.";
+         " of the fetches: " + speed_words(d, fetch) + loss_words(d) +
+         (!loss(d) || !loss(b) ? "" : *loss(d) < *loss(b) ? ", less than BuddyMoE loses" : ", not less than BuddyMoE loses") +
+         ".";
 }
 
 }  // namespace
@@ -70,7 +92,7 @@ std::vector<std::string> findings(std::vector<run_result> const& rows, double ca
   run_result const* const fetch = row("fetch");
   if (fetch == nullptr) return out;
   std::vector<run_result const*> all_replaced;
-  for (std::string_view const name : {"drop", "random", "live_score"})
+  for (std::string_view const name : {"drop", "random", "buddy", "live_score"})
     if (run_result const* const r = row(name)) all_replaced.push_back(r);
   if (!all_replaced.empty()) out.push_back(who_stands_in(all_replaced, *fetch));
   run_result const* const published_row = row("buddymoe");

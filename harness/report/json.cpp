@@ -177,8 +177,8 @@ json to_json(run_result const& result) {
 }
 
 std::string to_json_lines(std::vector<run_result> const& results) {
-  std::string out;
-  for (run_result const& r : results) out += to_json(r).dump() + "\n";
+  std::string out;  // a model's folder may have a name that is not UTF-8
+  for (run_result const& r : results) out += to_json(r).dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   return out;
 }
 

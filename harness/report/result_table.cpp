@@ -7,6 +7,7 @@
 
 #include <buddy/resolution.hpp>
 
+#include <algorithm>
 #include <string_view>
 
 namespace harness {
@@ -85,6 +86,13 @@ constexpr csv_column csv_columns[] = {
      [](run_result const& r) { return !r.tasks.empty() ? exact_number(r.task_accuracy_exact().mean) : std::string{}; }},
 };
 
+std::string csv_field(std::string const& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char const c : text) quoted += c == '"' ? std::string{"\"\""} : std::string{c};
+  return quoted + "\"";
+}
+
 }  // namespace
 
 run_result const* find_row(std::vector<run_result> const& results, std::string_view policy, double cache_ratio) {
@@ -106,9 +114,13 @@ void print_results(std::ostream& out, std::vector<run_result> const& results) {
   table.print(out);
 }
 
-void print_legend(std::ostream& out, run_result const& any) {
+void print_legend(std::ostream& out, std::vector<run_result> const& results) {
+  run_result const& any = results.front();
+  bool const warm = std::any_of(results.begin(), results.end(), [](run_result const& r) { return r.settings.warm; });
   out << "* modelled: " << any.machine.name << ", charged with the sizes of " << any.shape.name << "; " << any.n_tokens
       << " tokens, one at a time.\n"
+      << "start: " << (warm ? "warm, with the profile's most popular experts" : "cold, with no expert")
+      << " in fast memory.\n"
       << "ratio: experts that fit; hit: look-ups that found their expert; buddy, host, fetch, drop: shares of routed "
          "slots;\n"
       << "bits/B, change, KL (nats), top-1: of the next byte of the text, change and the others against the exact "
@@ -124,7 +136,7 @@ std::string to_csv(std::vector<run_result> const& results) {
   out += "\n";
   for (run_result const& r : results) {
     std::string line;
-    for (csv_column const& c : csv_columns) line += (&c == csv_columns ? "" : ",") + c.value(r);
+    for (csv_column const& c : csv_columns) line += (&c == csv_columns ? "" : ",") + csv_field(c.value(r));
     out += line + "\n";
   }
   return out;

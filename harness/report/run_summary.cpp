@@ -71,30 +71,45 @@ void print_counts(std::ostream& out, run_result const& r) {
   if (c.prefetches != 0)
     out << "  prefetches                 " << c.prefetches << ", of these used " << c.useful_prefetches
         << ", found under way " << c.waits << '\n';
-  if (c.refills != 0)
-    out << "  refills                    " << c.refills << ", gave way to a demand " << r.time.background_cancelled << '\n';
+  if (c.refills != 0) out << "  refills                    " << c.refills << '\n';
+  if (c.prefetches + c.refills != 0)
+    out << "  gave way to a demand       " << r.time.background_cancelled << " prefetches and refills\n";
+}
+
+/// A name as wide as the others, one step further in.
+std::string padded(std::string const& name) {
+  return "    " + name + std::string(name.size() < 25 ? 25 - name.size() : 1, ' ');
+}
+
+void print_domains(std::ostream& out, run_result const& r) {
+  if (r.domains.size() < 2) return;
+  for (auto const& [name, x] : r.domains)
+    out << padded(name) << fixed(x.bits_per_byte.mean, 4) << " (exact " << fixed(x.bits_per_byte_exact.mean, 4)
+        << ", change " << fixed(x.change.mean, 4, true) << ")\n";
 }
 
 void print_quality(std::ostream& out, run_result const& r) {
   out << "measured against the exact model on the same " << r.n_tokens << " tokens:\n";
   if (r.text)
     out << "  bits per byte              " << with_error(r.text->bits_per_byte, 4) << " (exact "
-        << fixed(r.text->bits_per_byte_exact.mean, 4) << ", change " << with_error(r.text->change, 4, true) << ")\n"
-        << "  KL, nats                   " << with_error(r.text->kl_nats, 5) << '\n'
+        << fixed(r.text->bits_per_byte_exact.mean, 4) << ", change " << with_error(r.text->change, 4, true) << ")\n";
+  print_domains(out, r);
+  if (r.text)
+    out << "  KL, nats                   " << with_error(r.text->kl_nats, 5) << '\n'
         << "  top-1 agreement            " << with_error(r.text->top1_agreement, 4) << '\n';
   if (r.tasks.empty()) return;
   out << "  task accuracy              " << with_error(r.task_accuracy(), 4) << " (exact "
       << fixed(r.task_accuracy_exact().mean, 4) << ")\n";
   for (auto const& [name, x] : r.tasks)
-    out << "    " << name << std::string(name.size() < 25 ? 25 - name.size() : 1, ' ') << fixed(x.accuracy.mean, 3)
-        << " (exact " << fixed(x.accuracy_exact.mean, 3) << ", " << x.n_answers << " problems)\n";
+    out << padded(name) << fixed(x.accuracy.mean, 3) << " (exact " << fixed(x.accuracy_exact.mean, 3) << ", "
+        << x.n_answers << " problems)\n";
 }
 
 }  // namespace
 
 void print_summary(std::ostream& out, run_result const& result) {
-  out << "policy " << result.settings.name << ", cache ratio " << fixed(result.settings.cache_ratio, 3) << ", model "
-      << result.model << '\n';
+  out << "policy " << result.settings.name << ", cache ratio " << fixed(result.settings.cache_ratio, 3) << ", start "
+      << (result.settings.warm ? "warm" : "cold") << ", model " << result.model << '\n';
   print_time(out, result);
   print_counts(out, result);
   print_quality(out, result);

@@ -20,7 +20,7 @@ namespace {
 constexpr auto trained_tasks = std::span{task_names}.first<task_names.size() - 1>();
 constexpr std::size_t shortest_task_sequence = 64;  // some problems
 
-/// Problems of calibration are drawn far from those of evaluation.
+/// Evaluation draws its problems with seeds below this, calibration with as many from here on: never the same ones.
 constexpr std::uint32_t calibration_seed = 0x4000'0000;
 
 /// Every fifth window of the built-in text is kept for calibration. The texts take turns, and there are six of them:
@@ -79,6 +79,7 @@ std::vector<sequence> take_turns(std::vector<sequence> a, std::vector<sequence> 
 
 std::vector<sequence> make_set(evaluation_options const& o, std::size_t positions, bool for_calibration) {
   if (o.n_tokens == 0) throw buddy::config_error("--tokens must be at least 1");
+  if (o.seed >= calibration_seed) throw buddy::config_error("--seed must be below 1073741824, which is 2^30");
   if (o.text == "none" && !o.tasks) throw buddy::config_error("there is nothing to read: no text and no tasks");
   auto text = text_of(o, positions, for_calibration);
   if (!o.tasks) return text;

@@ -33,6 +33,7 @@ struct run_result {
   buddy::layer_counters total;                ///< decode
   std::vector<buddy::layer_counters> layers;  ///< decode, [n_layers]
   std::optional<text_metrics> text;           ///< nothing when no text was read
+  std::map<std::string, text_metrics> domains;  ///< the same, text by text
   std::map<std::string, task_metrics> tasks;  ///< empty when no problem was read
 
   /// Modelled: the mean time of a layer, times the layers of the charged shape.

@@ -5,9 +5,11 @@
 
 #include "harness/policy/compose.hpp"
 #include "harness/run/calibration.hpp"
+#include "harness/run/in_parallel.hpp"
 #include "harness/run/policy_moe.hpp"
 #include "harness/tasks/quality.hpp"
 
+#include <buddy/io/mapped_file.hpp>
 #include <buddy/io/profile_io.hpp>
 
 #include <algorithm>
@@ -45,6 +47,7 @@ void add_quality(run_result& r, std::vector<sequence> const& set, evaluation_log
   }
   auto const is_text = [](sequence_score const& s) { return !s.is_task; };
   if (std::any_of(scores.begin(), scores.end(), is_text)) r.text = summarise_text(scores);
+  r.domains = summarise_domains(scores);
   r.tasks = summarise_tasks(scores);
 }
 
@@ -53,10 +56,16 @@ std::string folder_name(std::filesystem::path const& folder) {
   return name.string();
 }
 
+/// A file that was named is there, even when no policy turns out to need it.
+session_options checked(session_options const& options) {
+  if (!options.profile.empty()) static_cast<void>(buddy::io::mapped_file{options.profile});
+  return options;
+}
+
 }  // namespace
 
 session::session(session_options const& options)
-    : options_{options},
+    : options_{checked(options)},
       machine_{load_hardware(options.hardware)},
       model_{weights::load(options.model)},
       shape_{find_shape(options.shape, own_shape(model_))},
@@ -75,7 +84,9 @@ void session::prepare(std::vector<policy_settings> const& policies) {
   auto const beside = options_.model / "profile.safetensors";
   if (file.empty() && std::filesystem::exists(beside)) file = beside;
   if (file.empty()) {
-    profile_ = calibrate(model_, {});
+    calibration_options calibration;
+    calibration.seed = options_.evaluation.seed;
+    profile_ = calibrate(model_, calibration);
   } else {
     profile_ = buddy::io::read_profile(file, model_.identity(), model_.shape());
   }
@@ -122,10 +133,7 @@ std::vector<run_result> run_rows(session const& s, std::vector<policy_settings> 
     }
   };
   std::size_t const wanted = n_threads != 0 ? n_threads : std::min(8U, std::thread::hardware_concurrency());
-  std::vector<std::thread> threads;
-  for (std::size_t t = 1; t < std::min(wanted, rows.size()); ++t) threads.emplace_back(work);
-  work();
-  for (std::thread& t : threads) t.join();
+  in_parallel(std::min(wanted, rows.size()), work);
   if (failure) std::rethrow_exception(failure);
   return results;
 }

@@ -43,6 +43,7 @@ class session {
   /// @param recorder  writes down the routing; may be null
   [[nodiscard]] run_result run(policy_settings const& settings, buddy::trace_recorder* recorder = nullptr) const;
 
+  [[nodiscard]] session_options const& options() const noexcept { return options_; }
   [[nodiscard]] weights const& model() const noexcept { return model_; }
   /// Sizes of the model with the record size that is charged.
   [[nodiscard]] buddy::model_shape charged_model() const noexcept;

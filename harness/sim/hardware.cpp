@@ -8,8 +8,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
+#include <string>
 #include <string_view>
 
 namespace harness {
@@ -63,13 +66,33 @@ double number_in(nlohmann::json const& object, field const& f, std::string const
   return x;
 }
 
+/// Of two fields with one name the reader would keep the last, in silence.
+nlohmann::json json_of(std::string_view text, std::string const& file) {
+  std::set<std::string> seen;
+  auto const check = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (event == nlohmann::json::parse_event_t::key && !seen.insert(value.get<std::string>()).second)
+      refuse(file, value.get<std::string>() + " is there twice");
+    return true;
+  };
+  return nlohmann::json::parse(text, check, false);
+}
+
+/// It ends up in tables and CSV files.
+std::string name_in(nlohmann::json const& object, std::string const& file) {
+  auto const at = object.find("name");
+  if (at == object.end() || !at->is_string()) refuse(file, "name must be a string");
+  auto const name = at->get<std::string>();
+  auto const is_control = [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; };
+  if (name.empty() || std::any_of(name.begin(), name.end(), is_control))
+    refuse(file, "name must have a character, and no control characters");
+  return name;
+}
+
 hardware parse(std::string_view text, std::string const& file) {
-  auto const json = nlohmann::json::parse(text, nullptr, false);
+  auto const json = json_of(text, file);
   if (!json.is_object()) refuse(file, "must be one JSON object");
   hardware h;
-  auto const name = json.find("name");
-  if (name == json.end() || !name->is_string()) refuse(file, "name must be a string");
-  h.name = name->get<std::string>();
+  h.name = name_in(json, file);
   for (field const& f : fields) h.*f.value = number_in(json, f, file);
   if (json.size() != fields.size() + 1) refuse(file, "has fields that no machine has");
   return h;

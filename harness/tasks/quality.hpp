@@ -76,7 +76,7 @@ struct task_metrics {
 /// Of those scores that are not tasks. @pre there is one
 [[nodiscard]] text_metrics summarise_text(std::span<sequence_score const> scores);
 
-/// The same for each domain.
+/// The same for each domain; empty when all are tasks.
 [[nodiscard]] std::map<std::string, text_metrics> summarise_domains(std::span<sequence_score const> scores);
 
 /// By task; tasks without a complete answer are left out.

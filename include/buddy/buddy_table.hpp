@@ -36,6 +36,13 @@ struct buddy_table_ref {
     std::uint32_t const n = lengths[row];
     return {experts.part(row * stride, n), similarities.part(row * stride, n)};
   }
+
+  /// Whether it has a list for every expert of a model.
+  [[nodiscard]] constexpr bool fits(model_shape const& shape) const noexcept {
+    std::size_t const entries = shape.n_keys() * stride;
+    return n_experts == shape.n_experts && lengths.size == shape.n_keys() && experts.size == entries &&
+           similarities.size == entries;
+  }
 };
 
 static_assert(device_portable<buddy_table_ref>);

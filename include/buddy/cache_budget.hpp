@@ -7,7 +7,7 @@
 #include <buddy/model_shape.hpp>
 
 #include <cstdint>
-#include <numeric>
+#include <limits>
 #include <vector>
 
 namespace buddy::inline v0 {
@@ -24,15 +24,20 @@ struct cache_budget {
 
   /// floor(ratio x n_experts) records for every layer.
   /// @param ratio  cache ratio, in (0, 1]
-  /// @throws config_error when the ratio is out of range or leaves no slot
+  /// @throws config_error when the shape is invalid, the ratio is out of range or leaves no slot, or the bytes are 2^64
+  ///         or more
   static cache_budget from_ratio(model_shape const& shape, double ratio, pool_layout layout = pool_layout::per_layer) {
     if (!(ratio > 0.0 && ratio <= 1.0))
       detail::throw_config_error("buddy::cache_budget: cache ratio must be in (0, 1]");
+    validate(shape);
     // A ratio like 0.29 x 100 is 28.999... in binary: the smallest step that counts as the next whole slot.
     auto const slots = static_cast<std::uint64_t>(ratio * shape.n_experts + 1e-9);
     if (slots == 0)
       detail::throw_config_error("buddy::cache_budget: cache ratio leaves no slot: ratio * n_experts < 1");
-    return {slots * shape.n_layers * shape.expert_bytes, layout, {}};
+    std::uint64_t const records = slots * shape.n_layers;
+    if (shape.expert_bytes > std::numeric_limits<std::uint64_t>::max() / records)
+      detail::throw_config_error("buddy::cache_budget: records x expert_bytes must be below 2^64");
+    return {records * shape.expert_bytes, layout, {}};
   }
 };
 

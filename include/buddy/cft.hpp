@@ -25,9 +25,10 @@ namespace buddy::inline v0 {
 /// Which of the profile's co-activation counts the similarities come from.
 enum class coactivation_counts : std::uint8_t {
   binary,        ///< every common token counts 1
-  min_weighted,  ///< every common token counts the smaller of the two gate shares
+  min_weighted,  ///< every common token counts the smaller of the two gate shares; binary where all of these are 0
 };
 
+/// How the lists are made.
 struct cft_options {
   double alpha = 1.0;                     ///< coverage in (0, 1], taken to the nearest millionth so that .8 means 4/5
   std::vector<double> alpha_per_layer{};  ///< [n_layers] instead of `alpha`, or empty
@@ -66,10 +67,19 @@ inline void validate(profile const& p, cft_options const& o) {
     throw_config_error("buddy::cft_options: laplace_eps above 0 must be at least 1/65536");
   bool const weighted = o.counts == coactivation_counts::min_weighted;
   std::size_t const n_pairs = p.shape.n_keys() * p.shape.n_experts;
-  if ((weighted ? p.min_weighted.size() : p.coactivations.size()) != n_pairs ||
-      p.activations.size() != p.shape.n_keys())
+  bool const binary_fit = p.coactivations.size() == n_pairs || (weighted && p.coactivations.empty());
+  if (!binary_fit || (weighted && p.min_weighted.size() != n_pairs) || p.activations.size() != p.shape.n_keys())
     throw_config_error(weighted ? "buddy::build_cft: the profile has no min-weighted counts for its shape"
                                 : "buddy::build_cft: the profile has no co-activation counts for its shape");
+}
+
+/// The counts that a pivot's list is made of: binary too when its gate shares say nothing, since an expert that kept
+/// company has a buddy (the paper's t >= 1).
+inline coactivation_counts counts_of(profile const& p, cft_options const& o, expert_key pivot) {
+  if (o.counts == coactivation_counts::binary) return o.counts;
+  auto const first = p.min_weighted.begin() + static_cast<std::ptrdiff_t>(p.pair_index(pivot.layer, pivot.expert, 0));
+  bool const mute = std::all_of(first, first + p.shape.n_experts, [](std::uint64_t count) { return count == 0; });
+  return mute && !p.coactivations.empty() ? coactivation_counts::binary : o.counts;
 }
 
 /// The pivot's possible buddies, most frequent first; none when the pivot was never active.
@@ -77,11 +87,11 @@ inline void rank_peers(profile const& p, cft_options const& o, expert_key pivot,
   out.clear();
   if (p.activations[p.shape.index(pivot)] == 0) return;
   std::uint64_t const eps = to_q16(o.laplace_eps);
+  bool const binary = counts_of(p, o, pivot) == coactivation_counts::binary;
   for (std::uint16_t j = 0; j != p.shape.n_experts; ++j) {
     if (j == pivot.expert || p.activations[p.shape.index({pivot.layer, j})] == 0) continue;
     std::size_t const pair = p.pair_index(pivot.layer, pivot.expert, j);
-    std::uint64_t const count =
-        o.counts == coactivation_counts::binary ? std::uint64_t{p.coactivations[pair]} << 16 : p.min_weighted[pair];
+    std::uint64_t const count = binary ? std::uint64_t{p.coactivations[pair]} << 16 : p.min_weighted[pair];
     if (count + eps != 0) out.push_back({count + eps, j});
   }
   std::sort(out.begin(), out.end(),

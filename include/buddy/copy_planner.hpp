@@ -55,6 +55,7 @@ class copy_planner {
       ++count.waits;
       hit(key, count);
       cache.protect(slot);  // it was reserved for an earlier batch
+      cache.touch(slot);    // and this is a demand like a hit
       waits_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
       return slot;
     }
@@ -110,7 +111,12 @@ class copy_planner {
     return prefetches_.all();
   }
 
-  void forget_prediction(expert_key key) noexcept { prefetched_[shape_.index(key)] = 0; }
+  /// A copy that was planned will not happen. One that a batch waits for is demanded, and no longer in the background.
+  void cancel(expert_copy const& c, layer_counters& count) noexcept {
+    forget_prediction(c.expert);
+    if (c.why == copy_reason::refill) ++count.cancelled_refills;
+    if (c.why == copy_reason::prefetch) ++count.cancelled_prefetches;
+  }
 
   [[nodiscard]] view<expert_copy const> fetches() const noexcept { return fetches_.all(); }
   [[nodiscard]] view<expert_copy const> waits() const noexcept { return waits_.all(); }
@@ -118,6 +124,8 @@ class copy_planner {
   [[nodiscard]] view<std::uint16_t const> host_experts() const noexcept { return host_.all(); }
 
  private:
+  void forget_prediction(expert_key key) noexcept { prefetched_[shape_.index(key)] = 0; }
+
   [[nodiscard]] static bool lists(fixed_list<expert_copy> const& copies, expert_key key, slot_id& slot) noexcept {
     for (expert_copy const& c : copies.all()) {
       if (c.expert != key) continue;

@@ -26,10 +26,12 @@ struct layer_counters {
   std::array<std::uint64_t, n_refusals> refusals{};  ///< missing slots by `refusal`; [none] got a stand-in
   std::uint64_t fetches{};                           ///< records copied while the layer waits
   std::uint64_t staged{};                            ///< of these, copied to staging since nothing could leave
-  std::uint64_t waits{};                             ///< demands that found their copy under way: late prefetches
-  std::uint64_t refills{};                           ///< records copied in the background after a miss
-  std::uint64_t prefetches{};                        ///< records copied because of a prediction
+  std::uint64_t waits{};                             ///< demands that found a prefetch or refill still under way
+  std::uint64_t refills{};                           ///< background copies planned after a miss
+  std::uint64_t prefetches{};                        ///< copies planned because of a prediction
   std::uint64_t useful_prefetches{};                 ///< of these, asked for before they left
+  std::uint64_t cancelled_refills{};                 ///< refills cancelled, in the phase of the cancellation
+  std::uint64_t cancelled_prefetches{};              ///< prefetches cancelled, in the phase of the cancellation
   std::uint64_t stand_in_rank_sum{};                 ///< sum of `rank` over the slots that ended as `buddy`
 
   constexpr layer_counters& operator+=(layer_counters const& o) noexcept {
@@ -44,6 +46,8 @@ struct layer_counters {
     refills += o.refills;
     prefetches += o.prefetches;
     useful_prefetches += o.useful_prefetches;
+    cancelled_refills += o.cancelled_refills;
+    cancelled_prefetches += o.cancelled_prefetches;
     stand_in_rank_sum += o.stand_in_rank_sum;
     return *this;
   }

@@ -18,7 +18,6 @@ class expert_set {
   }
 
   BUDDY_HD constexpr void insert(std::uint32_t expert) noexcept { words_[expert / 64] |= bit(expert); }
-  BUDDY_HD constexpr void erase(std::uint32_t expert) noexcept { words_[expert / 64] &= ~bit(expert); }
   [[nodiscard]] BUDDY_HD constexpr bool contains(std::uint32_t expert) const noexcept {
     return (words_[expert / 64] & bit(expert)) != 0;
   }

@@ -28,6 +28,11 @@ struct model_shape {
   constexpr bool operator==(model_shape const&) const = default;
 };
 
+/// Whether both have as many layers, experts and routed slots; the bytes of a record may differ.
+[[nodiscard]] constexpr bool routes_alike(model_shape const& a, model_shape const& b) noexcept {
+  return a.n_layers == b.n_layers && a.n_experts == b.n_experts && a.top_k == b.top_k;
+}
+
 /// @throws config_error when a size is zero or above its limit, or when top_k > n_experts
 inline void validate(model_shape const& s) {
   if (s.n_layers == 0) detail::throw_config_error("buddy::model_shape: n_layers must be at least 1");

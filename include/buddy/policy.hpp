@@ -20,9 +20,11 @@
 #include <buddy/resolver.hpp>
 #include <buddy/routing.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,10 +38,10 @@ namespace buddy::inline v0 {
 template <expert_cache Cache, expert_predictor Predictor, sensitivity_estimator Sensitivity, buddy_selector Selector>
 class policy {
  public:
-  /// @throws config_error when the shape or the configuration is out of range
+  /// @throws config_error when the shape or the configuration is out of range, or a component was made for another shape
   policy(model_shape const& shape, Cache cache, Predictor predictor, Sensitivity sensitivity, Selector selector,
          policy_config const& config = {})
-      : shape_(checked(shape, config, cache)),
+      : shape_(checked(shape, config, cache, predictor, sensitivity, selector)),
         config_(config),
         beta_(static_cast<q16>(config.beta.value_or(0.0) * q16_one)),
         cache_(std::move(cache)),
@@ -49,8 +51,8 @@ class policy {
         window_(config.replacement_ratio, config.ratio_window, shape.top_k),
         batch_(shape.n_experts),
         assignments_(std::size_t{config.max_tokens} * shape.top_k),
-        copies_(shape, config.refill_after, config.prefetch_width == 0 ? shape.top_k : config.prefetch_width),
-        predicted_(config.prefetch_width == 0 ? shape.top_k : config.prefetch_width),
+        copies_(shape, config.refill_after, prefetch_width(shape, config)),
+        predicted_(prefetch_width(shape, config)),
         counters_(shape.n_layers * n_phases) {}
 
   [[nodiscard]] model_shape const& shape() const noexcept { return shape_; }
@@ -120,9 +122,9 @@ class policy {
     if (c.slot != no_slot) cache_.commit(c.slot);
   }
 
-  /// This copy will not happen: its slot is free again. Does nothing for a staged copy.
+  /// This copy will not happen: its slot is free again, if it had one.
   void cancel(expert_copy const& c) noexcept {
-    copies_.forget_prediction(c.expert);
+    copies_.cancel(c, at(c.expert.layer));
     if (c.slot != no_slot) cache_.cancel(c.slot);
   }
 
@@ -138,13 +140,32 @@ class policy {
   }
 
  private:
-  static model_shape const& checked(model_shape const& shape, policy_config const& config, Cache const& cache) {
+  static model_shape const& checked(model_shape const& shape, policy_config const& config, Cache const& cache,
+                                    Predictor const& predictor, Sensitivity const& sensitivity,
+                                    Selector const& selector) {
     validate(shape);
     validate(config);
     if constexpr (requires { cache.shape() == shape; }) {
       if (!(cache.shape() == shape)) detail::throw_config_error("buddy::policy: the cache was made for another shape");
     }
+    require_fit(predictor, shape);
+    require_fit(sensitivity, shape);
+    require_fit(selector, shape);
     return shape;
+  }
+
+  template <class Component>
+  static void require_fit(Component const& component, model_shape const& shape) {
+    if constexpr (detail::has_fits<Component>) {
+      if (component.fits(shape)) return;
+      std::string const name{name_of(component)};
+      detail::throw_config_error(("buddy::policy: the tables of " + name + " are of another shape").c_str());
+    }
+  }
+
+  /// A prediction names no expert twice, so a greater width is of no use.
+  static std::uint32_t prefetch_width(model_shape const& shape, policy_config const& config) noexcept {
+    return config.prefetch_width == 0 ? shape.top_k : std::min<std::uint32_t>(config.prefetch_width, shape.n_experts);
   }
 
   [[nodiscard]] layer_counters& at(std::uint16_t layer) noexcept {

@@ -20,17 +20,20 @@ enum class weight_mode : std::uint8_t {
   own,   ///< the buddy's own, in the scale of the model's gate weights; needs `routing::scores`
 };
 
+/// What the policy does around its components. The defaults fetch whatever gets no stand-in and limit nothing.
 struct policy_config {
   /// Never substitute: the output is bit for bit the all-resident model's.
   bool exact = false;
   /// What happens to a missing expert that gets no stand-in: `fetch`, `host` or `drop`.
   resolution on_refused = resolution::fetch;
   /// BuddyMoE's distribution gate: no stand-in in a batch whose missing share of distinct experts is >= beta.
+  /// It is held in Q16 and rounded down: a share that is less than 1/65536 below beta closes the gate too.
   std::optional<double> beta = std::nullopt;
   /// Most stand-ins for one token at one layer; `max_top_k` is no limit.
   std::uint32_t rho = max_top_k;
   budget_order order = budget_order::router;
-  /// Largest share of routed slots that may get a stand-in, over the last `ratio_window` tokens of all layers.
+  /// Largest share of routed slots that may get a stand-in, over the last `ratio_window` tokens of all layers;
+  /// the window is in [1, 2^20].
   double replacement_ratio = 1.0;
   std::uint32_t ratio_window = 256;
   weight_mode weights = weight_mode::keep;
@@ -39,11 +42,14 @@ struct policy_config {
   /// A missing expert that was not fetched is copied in the background at its n-th such miss, so that substitution
   /// cannot freeze the resident set; 0: never.
   std::uint32_t refill_after = 1;
-  /// Most experts that one `prefetch` call may copy; 0: the router's top_k.
+  /// Most experts that one `prefetch` call may copy; 0: the router's top_k; more than n_experts is n_experts.
   std::uint32_t prefetch_width = 0;
-  /// Largest batch that `resolve` will see.
+  /// Largest batch that `resolve` will see, in [1, 65536].
   std::uint32_t max_tokens = 1;
 };
+
+inline constexpr std::uint32_t max_ratio_window = 1U << 20;
+inline constexpr std::uint32_t max_batch_tokens = 1U << 16;
 
 /// @throws config_error naming the member that is out of range
 inline void validate(policy_config const& c) {
@@ -55,8 +61,10 @@ inline void validate(policy_config const& c) {
   if (c.beta && !share(*c.beta)) detail::throw_config_error("buddy::policy_config: beta must be in [0, 1]");
   if (!share(c.replacement_ratio))
     detail::throw_config_error("buddy::policy_config: replacement_ratio must be in [0, 1]");
-  if (c.ratio_window == 0) detail::throw_config_error("buddy::policy_config: ratio_window must be at least 1 token");
-  if (c.max_tokens == 0) detail::throw_config_error("buddy::policy_config: max_tokens must be at least 1");
+  if (c.ratio_window == 0 || c.ratio_window > max_ratio_window)
+    detail::throw_config_error("buddy::policy_config: ratio_window must be in [1, 1048576] tokens");
+  if (c.max_tokens == 0 || c.max_tokens > max_batch_tokens)
+    detail::throw_config_error("buddy::policy_config: max_tokens must be in [1, 65536]");
 }
 
 }  // namespace buddy::inline v0

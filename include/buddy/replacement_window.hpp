@@ -19,6 +19,7 @@ namespace buddy::inline v0 {
 /// construction.
 class replacement_window {
  public:
+  /// @pre rows in [1, 2^20], so that rows x top_k x 2^32 stays below 2^64; ratio in [0, 1]
   replacement_window(double ratio, std::uint32_t rows, std::uint32_t top_k)
       : ratio_q32_(static_cast<std::uint64_t>(std::ceil(ratio * 0x1p32))), top_k_(top_k), given_(rows, 0) {}
 

@@ -23,11 +23,13 @@ enum class resolution : std::uint8_t {
   drop,           ///< it is left out
 };
 
+/// How many `resolution` has.
 inline constexpr std::size_t n_resolutions = 7;
 
 inline constexpr std::array<std::string_view, n_resolutions> resolution_names{
     "own", "buddy", "surrogate", "low_precision", "host", "fetch", "drop"};
 
+/// The enumerator's name, as reports write it.
 [[nodiscard]] constexpr std::string_view to_string(resolution r) noexcept {
   return resolution_names[static_cast<std::size_t>(r)];
 }
@@ -43,11 +45,13 @@ enum class refusal : std::uint8_t {
   no_stand_in,        ///< the selector found nothing
 };
 
+/// How many `refusal` has, `none` included.
 inline constexpr std::size_t n_refusals = 7;
 
 inline constexpr std::array<std::string_view, n_refusals> refusal_names{
     "none", "exact_mode", "distribution_gate", "sensitivity", "token_budget", "replacement_ratio", "no_stand_in"};
 
+/// The enumerator's name, as reports write it.
 [[nodiscard]] constexpr std::string_view to_string(refusal r) noexcept {
   return refusal_names[static_cast<std::size_t>(r)];
 }

@@ -13,9 +13,10 @@
 namespace buddy::inline v0 {
 
 /// What the router decided for one batch at one layer; host memory, read only while `resolve` runs.
+/// @pre every weight is finite and not negative: an infinity or a NaN has no share, and none is looked for
 struct routing {
   view<std::uint16_t const> experts;  ///< [n_tokens, top_k] chosen experts, distinct within a token
-  view<float const> weights;          ///< [n_tokens, top_k] gate weights >= 0 as the model applies them
+  view<float const> weights;          ///< [n_tokens, top_k] gate weights as the model applies them, finite, >= 0
   /// [n_tokens, n_experts] router probabilities (softmax or sigmoid over all experts), or empty when the engine hides
   /// them. `weights` of one token must be `scores` at `experts` times one factor.
   view<float const> scores{};

@@ -75,7 +75,7 @@ class slot_cache {
     pool_of(now.layer).eviction.on_step(now);
   }
 
-  /// The router asked for what this slot holds. @pre resident
+  /// The router asked for what this slot holds or will hold. @pre resident or in flight
   void touch(slot_id s) noexcept {
     protect(s);
     auto& pool = pool_of(at(s).key.layer);
@@ -86,7 +86,7 @@ class slot_cache {
   void protect(slot_id s) noexcept { at(s).batch = batch_; }
 
   /// A slot to copy `k` into, evicting as needed; it is in flight until `commit` or `cancel`.
-  /// @returns `no_slot` when nothing that would have to leave may
+  /// @returns `no_slot` when not enough may leave; then nothing has changed
   /// @pre where(k) == residency::absent
   [[nodiscard]] slot_id reserve(expert_key k) noexcept {
     BUDDY_ASSERT(where(k) == residency::absent);
@@ -125,6 +125,7 @@ class slot_cache {
   }
 
   /// Puts experts in before the first step, in the order of their worth, as far as they fit without evicting.
+  /// @pre every key is of the shape; no batch is under way, since what it protects may leave afterwards
   void warm(view<expert_key const> keys) noexcept {
     for (expert_key const k : keys) {
       auto const& pool = pool_of(k.layer);
@@ -167,17 +168,38 @@ class slot_cache {
 
   [[nodiscard]] pool_type& pool_of(std::uint16_t layer) noexcept { return pools_[pools_.size() == 1 ? 0 : layer]; }
 
+  /// Evicts until `bytes` fit, or nothing at all. Where records are of one size one victim suffices and nothing is
+  /// summed up; otherwise O(capacity).
   [[nodiscard]] bool make_room(pool_type& pool, std::uint64_t bytes) noexcept {
-    while (!pool.fits(bytes)) {
-      slot_id const local = pool.eviction.victim([&](slot_id candidate) noexcept {
-        auto const& slot = slots_[static_cast<std::size_t>(pool.global(candidate))];
-        return slot.state == residency::resident && slot.leases == 0 && slot.batch != batch_;
-      });
-      if (local == no_slot) return false;
+    if (pool.fits(bytes)) return true;
+    slot_id s = victim(pool);
+    if (s == no_slot) return false;
+    if (!pool.fits_after(record_bytes_[at(s).key.layer], bytes) && !pool.fits_after(bytes_that_may_leave(pool), bytes))
+      return false;
+    for (; s != no_slot; s = victim(pool)) {
       ++evictions_;
-      release_slot(pool, pool.global(local));
+      release_slot(pool, s);
+      if (pool.fits(bytes)) return true;
     }
-    return true;
+    return false;  // an eviction policy that breaks its law: it named nothing although more may leave
+  }
+
+  [[nodiscard]] bool may_leave(slot_record const& slot) const noexcept {
+    return slot.state == residency::resident && slot.leases == 0 && slot.batch != batch_;
+  }
+
+  [[nodiscard]] slot_id victim(pool_type const& pool) const noexcept {
+    slot_id const local = pool.eviction.victim([&](slot_id candidate) noexcept {
+      return may_leave(slots_[static_cast<std::size_t>(pool.global(candidate))]);
+    });
+    return local == no_slot ? no_slot : pool.global(local);
+  }
+
+  [[nodiscard]] std::uint64_t bytes_that_may_leave(pool_type const& pool) const noexcept {
+    std::uint64_t sum = 0;
+    for (std::size_t i = pool.first; i != std::size_t{pool.first} + pool.capacity; ++i)
+      if (may_leave(slots_[i])) sum += record_bytes_[slots_[i].key.layer];
+    return sum;
   }
 
   void release_slot(pool_type& pool, slot_id s) noexcept {

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,18 @@ struct pool_plan {
   std::uint32_t capacity{};  ///< slots; more than fit when records differ in size, so `byte_budget` decides too
   std::uint64_t byte_budget{};
 };
+
+/// Bytes of one record of every layer.
+/// @throws config_error when they are 2^64 or more, which no budget holds
+inline std::uint64_t one_of_each(std::vector<std::uint64_t> const& record_bytes) {
+  std::uint64_t sum = 0;
+  for (auto const bytes : record_bytes) {
+    if (bytes > std::numeric_limits<std::uint64_t>::max() - sum)
+      throw_config_error("buddy::slot_cache: one record of every layer must be below 2^64 bytes");
+    sum += bytes;
+  }
+  return sum;
+}
 
 /// Divides a budget: a per-layer pool holds as many records of its layer as every other, a global one whatever fits.
 /// @throws config_error when a layer would have no slot
@@ -33,9 +46,7 @@ inline std::vector<pool_plan> plan_pools(std::vector<std::uint64_t> const& recor
     plans.push_back({0, static_cast<std::uint32_t>(slots), budget.bytes});
     return plans;
   }
-  std::uint64_t one_of_each = 0;
-  for (auto const bytes : record_bytes) one_of_each += bytes;
-  auto const slots = std::min<std::uint64_t>(budget.bytes / one_of_each, n_experts);
+  auto const slots = std::min<std::uint64_t>(budget.bytes / one_of_each(record_bytes), n_experts);
   if (slots == 0) throw_config_error("buddy::slot_cache: the budget must hold at least one record of every layer");
   for (std::size_t l = 0; l != record_bytes.size(); ++l)
     plans.push_back(
@@ -47,7 +58,7 @@ inline std::vector<pool_plan> plan_pools(std::vector<std::uint64_t> const& recor
 template <class Eviction>
 struct slot_pool {
   slot_pool(pool_plan const& plan, Eviction policy)
-      : first(plan.first), byte_budget(plan.byte_budget), eviction(std::move(policy)) {
+      : first(plan.first), capacity(plan.capacity), byte_budget(plan.byte_budget), eviction(std::move(policy)) {
     free.reserve(plan.capacity);
     for (std::uint32_t s = plan.capacity; s != 0; --s) free.push_back(static_cast<slot_id>(first + s - 1));
   }
@@ -59,7 +70,11 @@ struct slot_pool {
     return static_cast<slot_id>(static_cast<std::uint32_t>(s) + first);
   }
   [[nodiscard]] bool fits(std::uint64_t bytes) const noexcept {
-    return !free.empty() && bytes_used + bytes <= byte_budget;
+    return !free.empty() && bytes <= byte_budget - bytes_used;
+  }
+  /// Whether `bytes` fit once records of `leaving` bytes, at least one, have left. @pre leaving <= bytes_used
+  [[nodiscard]] bool fits_after(std::uint64_t leaving, std::uint64_t bytes) const noexcept {
+    return bytes <= byte_budget - (bytes_used - leaving);
   }
   [[nodiscard]] slot_id take_free() noexcept {
     slot_id const s = free.back();
@@ -69,6 +84,7 @@ struct slot_pool {
   void give_back(slot_id s) noexcept { free.push_back(s); }  // never beyond the capacity reserved above
 
   std::uint32_t first;
+  std::uint32_t capacity;
   std::uint64_t byte_budget;
   std::uint64_t bytes_used = 0;
   std::vector<slot_id> free;  // lowest slot on top at the start

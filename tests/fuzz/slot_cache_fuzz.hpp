@@ -48,8 +48,12 @@ class slot_cache_fuzz {
     if (state != cache_.where(k)) return "where differs";
     if (what == 0) return begin_batch(k);
     if (state == buddy::residency::absent) return reserve(k, what == 8);
-    if (state == buddy::residency::in_flight) return what < 6 ? commit(k) : cancel(k);
+    if (state == buddy::residency::in_flight && what != 5) return what < 6 ? commit(k) : cancel(k);
     auto const s = cache_.slot_of(k);
+    if (state == buddy::residency::in_flight) {
+      cache_.touch(s), model_.touch(k);
+      return nullptr;
+    }
     if (what < 4) cache_.touch(s), model_.touch(k);
     if (what == 4 || what == 5) cache_.protect(s), model_.protect(k);
     if (what == 6) cache_.lease(s), model_.lease(k);

@@ -154,6 +154,34 @@ TEST_CASE("buddymoe passes its list options on", "[golden][buddymoe]") {
   CHECK(outcome(buddymoe{calibration(), far}, {2, 3, 4, 6}, {5, 3, 4}, {1, 1, 1}).front() == "buddy/6/none");
 }
 
+TEST_CASE("buddymoe keeps its own rules whatever the host configures", "[golden][buddymoe]") {
+  buddymoe const method{calibration(), {.beta = 0.9, .rho = 2}};
+  buddy::policy_config const host{.on_refused = resolution::drop,
+                                  .rho = 7,
+                                  .order = buddy::budget_order::lightest_first,
+                                  .replacement_ratio = 0.5,
+                                  .ratio_window = 9,
+                                  .weights = buddy::weight_mode::own,
+                                  .renormalise = true,
+                                  .refill_after = 4,
+                                  .prefetch_width = 5,
+                                  .max_tokens = 6};
+  buddy::slot_cache<buddy::eviction::lru> cache{shape, buddy::cache_budget::from_ratio(shape, 0.5)};
+  auto const policy = method.compose(std::move(cache), buddy::prediction::none{shape}, host);
+  auto const& c = policy.config();
+  CHECK(c.beta == 0.9);
+  CHECK(c.rho == 2);
+  CHECK(c.order == buddy::budget_order::router);
+  CHECK(c.weights == buddy::weight_mode::keep);
+  CHECK_FALSE(c.renormalise);
+  CHECK(c.on_refused == resolution::drop);
+  CHECK(c.replacement_ratio == 0.5);
+  CHECK(c.ratio_window == 9);
+  CHECK(c.refill_after == 4);
+  CHECK(c.prefetch_width == 5);
+  CHECK(c.max_tokens == 6);
+}
+
 TEST_CASE("buddymoe stays whole when it is copied or moved", "[golden][buddymoe]") {
   buddymoe first{calibration(), {.percentile = 15}};
   buddymoe const copy = first;

@@ -139,6 +139,20 @@ TEST_CASE("cft can rank by the smaller gate share instead of by tokens", "[golde
   CHECK(weighted.of({0, 0}).similarities[0] == 52429);  // .8 x 65536 = 52428.8
 }
 
+TEST_CASE("cft counts tokens where the gate shares say nothing", "[golden][cft]") {
+  // {0,1} twice with shares 1 : 0 and {0,2} once with 1/2 : 1/2. Weighted: 0 has 1/2 for 2 alone, 1 has nothing at all,
+  // and gets its list by tokens.
+  buddy::profile_builder builder{{1, 4, 2, 1}, "m"};
+  observe(builder, {0, 1}, {1.0F, 0.0F});
+  observe(builder, {0, 1}, {1.0F, 0.0F});
+  observe(builder, {0, 2}, {1.0F, 1.0F});
+  auto const table = buddy::build_cft(builder.finish(), {.counts = buddy::coactivation_counts::min_weighted});
+  CHECK(experts_of(table, 0) == ids{2});
+  REQUIRE(experts_of(table, 1) == ids{0});
+  CHECK(table.of({0, 1}).similarities[0] == buddy::q16_one);  // 2 of 2
+  CHECK(experts_of(table, 3).empty());                         // never active
+}
+
 TEST_CASE("cft takes one alpha for each layer", "[golden][cft]") {
   auto p = four_tokens();
   p.shape.n_layers = 2;

@@ -75,6 +75,36 @@ TEST_CASE("a cancelled prefetch gives its slot back and is no use", "[golden][po
   REQUIRE(plan.fetches.size == 1);
   CHECK(plan.waits.empty());
   CHECK(policy.counters(0).useful_prefetches == 0);
+  CHECK(policy.counters(0).prefetches == 1 + 1);  // planned: 4 and 5
+  CHECK(policy.counters(0).cancelled_prefetches == 1);
+  CHECK(policy.counters(0).cancelled_refills == 0);
+}
+
+TEST_CASE("a cancelled refill was planned and is counted as cancelled", "[golden][policy]") {
+  auto policy = tiny::one_layer(1, 3, {8}, {.on_refused = resolution::host, .rho = 0, .refill_after = 1});
+  policy.begin_step();
+  auto const refill = policy.resolve(0, tiny::batch{3}).refills[0];
+  policy.begin_step(buddy::phase::prefill);
+  policy.cancel(refill);
+  CHECK(policy.counters(0).refills == 1);
+  CHECK(policy.counters(0).cancelled_refills == 0);
+  CHECK(policy.counters(0, buddy::phase::prefill).cancelled_refills == 1);  // the phase in which it was cancelled
+  auto sum = policy.total();
+  sum += policy.total(buddy::phase::prefill);
+  CHECK(sum.cancelled_refills == 1);
+}
+
+TEST_CASE("a late demand is the most recent use of its expert", "[golden][policy]") {
+  // Three slots, 8 and 9 resident, 4 on its way: oldest first 8 9 4; the hit makes it 9 4 8, the late demand 9 8 4.
+  auto policy = tiny::one_layer(1, 3, {8, 9}, {.exact = true}, {}, tiny::lowest_resident{}, tiny::foretold{{4}});
+  REQUIRE(policy.prefetch(0).size == 1);
+  tiny::step(policy, {8});
+  tiny::step(policy, {4});
+  REQUIRE(policy.counters(0).waits == 1);
+  tiny::step(policy, {0});  // 9 leaves
+  tiny::step(policy, {1});  // then 8
+  CHECK(policy.cache().where({0, 8}) == residency::absent);
+  CHECK(policy.cache().where({0, 4}) == residency::resident);
 }
 
 TEST_CASE("a prefetch that leaves unused is no use when its expert is fetched later", "[golden][policy]") {
@@ -108,6 +138,11 @@ TEST_CASE("the prefetch width bounds one call", "[golden][policy]") {
   auto policy = foretelling(4, {.exact = true, .prefetch_width = 1});
   CHECK(policy.prefetch(0).size == 1);
   CHECK(policy.counters(0).prefetches == 1);
+}
+
+TEST_CASE("a prefetch width beyond all experts is all experts", "[golden][policy]") {
+  auto policy = foretelling(4, {.exact = true, .prefetch_width = 0xffff'ffffU});
+  CHECK(policy.prefetch(0).size == 2);
 }
 
 TEST_CASE("a prefetch takes no more than the host has room for", "[golden][policy]") {

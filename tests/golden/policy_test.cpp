@@ -222,6 +222,10 @@ TEST_CASE("a policy refuses a configuration that cannot work", "[unit][policy]")
   }
   CHECK_THROWS_AS(tiny::one_layer(2, 2, {}, {.ratio_window = 0}), buddy::config_error);
   CHECK_THROWS_AS(tiny::one_layer(2, 2, {}, {.max_tokens = 0}), buddy::config_error);
+  CHECK_THROWS_AS(tiny::one_layer(2, 2, {}, {.ratio_window = (1U << 20) + 1}), buddy::config_error);
+  CHECK_NOTHROW(tiny::one_layer(2, 2, {}, {.ratio_window = 1U << 20}));
+  CHECK_THROWS_AS(tiny::one_layer(2, 2, {}, {.max_tokens = 65'537}), buddy::config_error);
+  CHECK_NOTHROW(tiny::one_layer(2, 2, {}, {.max_tokens = 65'536}));
   CHECK_THROWS_AS(tiny::one_layer(13, 2, {}), buddy::config_error);  // top_k above the 12 experts
 }
 

@@ -45,15 +45,15 @@ class naive_cache {
   void release(buddy::expert_key k) { --held_.at(k).leases; }
   [[nodiscard]] std::uint32_t leases(buddy::expert_key k) const { return held_.count(k) == 0 ? 0 : held_.at(k).leases; }
 
-  /// @returns whether there was room, or could be made
+  /// @returns whether there was room, or could be made; if not, nothing leaves
   bool reserve(buddy::expert_key k) {
+    if (must_stay(pool_of_[k.layer]) + record_bytes_[k.layer] > limits_.at(pool_of_[k.layer])) return false;
     while (used(pool_of_[k.layer]) + record_bytes_[k.layer] > limits_.at(pool_of_[k.layer])) {
       auto oldest = held_.end();
       for (auto i = held_.begin(); i != held_.end(); ++i) {
         if (pool_of_[i->first.layer] != pool_of_[k.layer] || !may_leave(i->second)) continue;
         if (oldest == held_.end() || i->second.last_use < oldest->second.last_use) oldest = i;
       }
-      if (oldest == held_.end()) return false;
       held_.erase(oldest);
       ++evictions_;
     }
@@ -78,6 +78,12 @@ class naive_cache {
 
   [[nodiscard]] bool may_leave(entry const& r) const {
     return r.state == buddy::residency::resident && r.leases == 0 && r.batch != batch_;
+  }
+  [[nodiscard]] std::uint64_t must_stay(std::uint16_t pool) const {
+    std::uint64_t sum = 0;
+    for (auto const& [key, held] : held_)
+      if (pool_of_[key.layer] == pool && !may_leave(held)) sum += record_bytes_[key.layer];
+    return sum;
   }
   [[nodiscard]] std::uint64_t used(std::uint16_t pool) const {
     std::uint64_t sum = 0;

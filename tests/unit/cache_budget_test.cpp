@@ -65,3 +65,18 @@ TEST_CASE("no pool has more slots than there are experts", "[unit][cache_budget]
       buddy::detail::plan_pools({10, 10}, {.bytes = 1'000'000, .layout = buddy::pool_layout::global}, 8)[0].capacity ==
       16);  // 8 experts x 2 layers
 }
+
+TEST_CASE("a budget that 64 bits do not hold is refused", "[unit][cache_budget]") {
+  std::uint64_t const half = std::uint64_t{1} << 63;  // two of them are 2^64, which wraps to 0
+  CHECK_THROWS_AS(buddy::detail::plan_pools({half, half}, {.bytes = half}, 8), buddy::config_error);
+  std::uint64_t const most = std::numeric_limits<std::uint64_t>::max();
+  CHECK_THROWS_AS(buddy::detail::plan_pools({half, half}, {.bytes = most}, 8), buddy::config_error);
+  CHECK(buddy::detail::plan_pools({half, half - 1}, {.bytes = most}, 8)[0].capacity == 1);  // 2^64 - 1 is one of each
+
+  auto large = shape;
+  large.expert_bytes = std::uint64_t{1} << 60;  // 50 x 3 x 2^60 is more than 2^64 = 16 x 2^60
+  CHECK_THROWS_AS(buddy::cache_budget::from_ratio(large, 0.5), buddy::config_error);
+  CHECK(buddy::cache_budget::from_ratio(large, 0.05).bytes == 15 * large.expert_bytes);  // 5 x 3
+  large.n_layers = 0;
+  CHECK_THROWS_AS(buddy::cache_budget::from_ratio(large, 0.5), buddy::config_error);
+}

@@ -20,17 +20,6 @@ TEST_CASE("expert_set holds what was put in and nothing else", "[unit][expert_se
   for (std::uint32_t const e : {0U, 63U, 64U, 1023U}) CHECK(set.contains(e));
 }
 
-TEST_CASE("expert_set forgets what is taken out, and only that", "[unit][expert_set]") {
-  buddy::expert_set set(128);
-  set.insert(63);
-  set.insert(64);
-  set.erase(63);
-  set.erase(5);  // was never in
-  CHECK_FALSE(set.contains(63));
-  CHECK_FALSE(set.contains(5));
-  CHECK(set.contains(64));
-}
-
 TEST_CASE("expert_set works in constant expressions", "[unit][expert_set]") {
   constexpr bool both = [] {
     buddy::expert_set set(64);

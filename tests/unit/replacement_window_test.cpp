@@ -73,3 +73,10 @@ TEST_CASE("replacement_window holds every window to its share", "[unit][replacem
     }
   }
 }
+
+TEST_CASE("replacement_window of the largest size does not wrap", "[unit][replacement_window]") {
+  constexpr std::uint32_t rows = 1U << 20;
+  buddy::replacement_window window(0.5, rows, buddy::max_top_k);
+  for (std::uint32_t i = 0; i != rows; ++i) window.push(0);
+  CHECK(window.left() == rows * buddy::max_top_k / 2);  // half of 2^25 slots, none of them used
+}

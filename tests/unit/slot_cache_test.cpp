@@ -190,3 +190,41 @@ TEST_CASE("slot_cache works on after a move", "[unit][slot_cache]") {
   CHECK(cache.where({0, 3}) == residency::resident);
   CHECK(cache.audit());
 }
+
+TEST_CASE("slot_cache does not wrap when the largest budget is nearly full", "[unit][slot_cache]") {
+  std::uint64_t const half = std::uint64_t{1} << 63;
+  cache_t cache({.n_layers = 1, .n_experts = 2, .top_k = 1, .expert_bytes = half + 1},
+                {.bytes = 2 * (half - 1) + 1, .layout = buddy::pool_layout::global, .layer_bytes = {half + 1}});
+  REQUIRE(load(cache, {0, 0}));
+  CHECK(cache.reserve({0, 1}) == no_slot);  // 2 x (2^63 + 1) wraps to 2
+  CHECK(cache.bytes_used() == half + 1);
+}
+
+TEST_CASE("slot_cache changes nothing when a reserve fails", "[unit][slot_cache]") {
+  // 60 bytes hold six small records of 10; a large one of 30 needs three of them to leave.
+  cache_t cache({.n_layers = 2, .n_experts = 6, .top_k = 2, .expert_bytes = 10},
+                {.bytes = 60, .layout = buddy::pool_layout::global, .layer_bytes = {10, 30}});
+  for (std::uint16_t e = 0; e != 6; ++e) REQUIRE(load(cache, {0, e}));
+  cache.begin_batch(first_batch);
+  for (std::uint16_t e = 2; e != 6; ++e) cache.protect(cache.slot_of({0, e}));
+  CHECK(cache.reserve({1, 0}) == no_slot);  // 0 and 1 may leave: 20 bytes
+  for (std::uint16_t e = 0; e != 6; ++e) CHECK(cache.where({0, e}) == residency::resident);
+  CHECK(cache.evictions() == 0);
+  cache.begin_batch({2, 0, 2});
+  for (std::uint16_t e = 3; e != 6; ++e) cache.protect(cache.slot_of({0, e}));
+  CHECK(cache.reserve({1, 0}) != no_slot);  // 2 may leave too: 30 bytes
+  CHECK(cache.evictions() == 3);
+  CHECK(cache.audit());
+}
+
+TEST_CASE("slot_cache can be told of a demand for what is on its way", "[unit][slot_cache]") {
+  auto cache = global(20);
+  auto const s = cache.reserve({0, 0});
+  REQUIRE(load(cache, {0, 1}));
+  cache.touch(s);
+  cache.commit(s);
+  cache.begin_batch(first_batch);
+  REQUIRE(load(cache, {0, 2}));
+  CHECK(cache.where({0, 0}) == residency::resident);
+  CHECK(cache.where({0, 1}) == residency::absent);  // it came later but was asked for before
+}

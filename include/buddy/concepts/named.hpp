@@ -3,6 +3,8 @@
 /// Every component carries the name that configurations and reports use for it.
 #pragma once
 
+#include <buddy/model_shape.hpp>
+
 #include <concepts>
 #include <string_view>
 
@@ -25,5 +27,15 @@ template <has_name C>
     return C::name;
   }
 }
+
+namespace detail {
+
+/// Knows which models its tables serve.
+template <class C>
+concept has_fits = requires(C const& c, model_shape const& shape) {
+  { c.fits(shape) } noexcept -> std::same_as<bool>;
+};
+
+}  // namespace detail
 
 }  // namespace buddy::inline v0

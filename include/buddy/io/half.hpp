@@ -21,7 +21,7 @@ namespace buddy::inline v0::io {
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));  // 112 = 127 - 15
 }
 
-/// Float to the nearest binary16, ties to even; beyond 65504 + 8 is infinity; a NaN stays one.
+/// Float to the nearest binary16, ties to even; 65520 (65504 + 16) and above is infinity; a NaN stays one.
 [[nodiscard]] constexpr std::uint16_t f32_to_f16(float f) noexcept {
   std::uint32_t const bits = std::bit_cast<std::uint32_t>(f);
   std::uint32_t const sign = (bits >> 16) & 0x8000U;

@@ -37,7 +37,7 @@ class mapped_file {
 
   /// @throws config_error when the path is not a readable regular file
   explicit mapped_file(std::filesystem::path const& path) {
-    int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    int const fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe would wait for its writer
     if (fd < 0) detail::fail(path, std::string("cannot be opened: ") + std::strerror(errno));
     struct stat st{};
     bool const regular = ::fstat(fd, &st) == 0 && S_ISREG(st.st_mode);

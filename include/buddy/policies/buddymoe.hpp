@@ -11,6 +11,8 @@
 ///  - Binary and min-weighted counts are both collected, and how they combine is not said: binary.
 ///  - The order in which a token's budget is spent is not said: the router's, as the pseudo-code visits the slots.
 ///  - The stand-in keeps the missing expert's gate weight, not renormalised; what gets none is fetched.
+///  - The batch gate (beta) is judged before the token gate (tau, gamma), the other way round than the paper's pseudo-code:
+///    the plans are the same, but a slot that both forbid counts as refused by the distribution gate.
 ///  - An expert that was replaced is not copied: the paper gains its bandwidth there. (`policy_config::refill_after`.)
 #pragma once
 
@@ -32,6 +34,7 @@
 
 namespace buddy::inline v0::policies {
 
+/// The method's parameters; the defaults are the published settings where there are any.
 struct buddymoe_options {
   double tau = 0.95;  ///< in [0, 1]: forbid stand-ins for a token whose entropy is <= tau
   /// Instead of `tau`: that percentile of each layer's entropies in the profile, a whole number in [0, 100]; the paper
@@ -91,23 +94,21 @@ class buddymoe {
             .hops = {options_.hops.data(), static_cast<std::uint32_t>(options_.hops.size())}};
   }
 
-  /// The paper's rules; the caller may change what concerns the host, such as `max_tokens`.
+  /// The paper's rules; the caller may change what concerns the host, as `compose` lists it.
   [[nodiscard]] policy_config config() const noexcept {
-    return {.on_refused = resolution::fetch,
-            .beta = options_.beta,
-            .rho = options_.rho,
-            .order = budget_order::router,
-            .weights = weight_mode::keep,
-            .renormalise = false,
-            .refill_after = 0};
+    return with_rules({.on_refused = resolution::fetch, .refill_after = 0});
   }
 
   /// The whole method, on a cache and with a predictor of the host's choice (the paper has none of its own).
+  ///
+  /// The method's own fields (`beta`, `rho`, `order`, `weights`, `renormalise`) always come from the options.
+  /// @param host  the rest: `exact`, `on_refused`, `replacement_ratio`, `ratio_window`, `refill_after`,
+  ///              `prefetch_width`, `max_tokens`; start from `config()` for what the paper does
   /// @throws config_error when the cache was made for other sizes than the profile
   template <expert_cache Cache, expert_predictor Predictor>
-  [[nodiscard]] auto compose(Cache cache, Predictor predictor, policy_config const& config) const& {
+  [[nodiscard]] auto compose(Cache cache, Predictor predictor, policy_config const& host) const& {
     model_shape const shape = shape_of(cache);
-    return policy{shape, std::move(cache), std::move(predictor), sensitivity(), selector(), config};
+    return policy{shape, std::move(cache), std::move(predictor), sensitivity(), selector(), with_rules(host)};
   }
 
   template <expert_cache Cache, expert_predictor Predictor>
@@ -122,6 +123,15 @@ class buddymoe {
   void compose(Parts...) && = delete;
 
  private:
+  [[nodiscard]] policy_config with_rules(policy_config c) const noexcept {
+    c.beta = options_.beta;
+    c.rho = options_.rho;
+    c.order = budget_order::router;
+    c.weights = weight_mode::keep;
+    c.renormalise = false;
+    return c;
+  }
+
   static void require_factor(double x, char const* rule) {
     if (!(x >= 0.0 && x <= 16384.0)) detail::throw_config_error(rule);
   }
@@ -144,7 +154,7 @@ class buddymoe {
   [[nodiscard]] model_shape shape_of(Cache const& cache) const {
     model_shape shape = shape_;
     if constexpr (requires { shape = cache.shape(); }) shape = cache.shape();
-    if (shape.n_layers != shape_.n_layers || shape.n_experts != shape_.n_experts || shape.top_k != shape_.top_k)
+    if (!routes_alike(shape, shape_))
       detail::throw_config_error("buddy::policies::buddymoe: the cache was made for other sizes than the profile");
     return shape;
   }

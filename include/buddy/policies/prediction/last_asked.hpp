@@ -22,6 +22,10 @@ class last_asked {
   explicit last_asked(model_shape const& shape)
       : n_experts_(checked(shape).n_experts), experts_(shape.n_keys()), counts_(shape.n_layers) {}
 
+  [[nodiscard]] bool fits(model_shape const& shape) const noexcept {
+    return n_experts_ == shape.n_experts && counts_.size() == shape.n_layers;
+  }
+
   /// Time O(n_tokens * top_k).
   void record(std::uint16_t layer, routing const& r) noexcept {
     expert_set seen(n_experts_);

@@ -54,6 +54,9 @@ class markov {
     }
   }
 
+  /// Whether it was made for this model's sizes.
+  [[nodiscard]] bool fits(model_shape const& shape) const noexcept { return routes_alike(shape, shape_); }
+
   void observe(std::uint16_t layer, routing const& r) noexcept {
     if (r.n_tokens == n_before_ && layer_before(layer) == layer_before_) count(r);
     std::size_t const kept = std::min<std::size_t>(before_.size(), r.experts.size);

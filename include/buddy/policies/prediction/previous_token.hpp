@@ -27,6 +27,9 @@ class previous_token {
   /// @throws config_error when the shape is not valid
   explicit previous_token(model_shape const& shape) : asked_(shape) {}
 
+  /// Whether it was made for this model's sizes.
+  [[nodiscard]] bool fits(model_shape const& shape) const noexcept { return asked_.fits(shape); }
+
   void observe(std::uint16_t layer, routing const& r) noexcept { asked_.record(layer, r); }
 
   [[nodiscard]] std::uint32_t predict(std::uint16_t layer, view<std::uint16_t> out) noexcept {

@@ -12,6 +12,7 @@
 #include <buddy/config.hpp>
 #include <buddy/expert_set.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/model_shape.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
 #include <buddy/types.hpp>
@@ -35,6 +36,11 @@ struct coactivation {
   q16 eta_q16 = 0;                  ///< weight of the live score; at most 2^30
   q16 kappa_q16 = 0;                ///< penalty for each hop
   view<std::uint8_t const> hops{};  ///< [n_experts] partitions between the token and the expert; empty: none
+
+  /// Whether the tables are of this model's sizes.
+  [[nodiscard]] constexpr bool fits(model_shape const& shape) const noexcept {
+    return table.fits(shape) && (hops.empty() || hops.size == shape.n_experts);
+  }
 
   [[nodiscard]] BUDDY_HD constexpr stand_in select(token_view const& token, view<slot_id const> slot_of,
                                                    expert_set const& taken, std::uint32_t s) const noexcept {

@@ -9,18 +9,22 @@
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <limits>
 
 namespace buddy::inline v0::selection::detail {
 
+/// A constant, since device code may not call `infinity()`.
+inline constexpr float below_all = -std::numeric_limits<float>::infinity();
+
 /// The resident, untaken expert with the highest score, ties to the lower id; scores that are not numbers never win.
 /// `rank` counts the experts that are neither resident nor taken and would have been preferred.
 [[nodiscard]] BUDDY_HD constexpr stand_in select_by_score(view<float const> scores, view<slot_id const> slot_of,
                                                           expert_set const& taken) noexcept {
   stand_in best;
-  float highest = -std::numeric_limits<float>::infinity();
+  float highest = below_all;
   for (std::uint32_t e = 0; e != scores.size; ++e) {
     if (!(scores[e] > highest) || slot_of[e] == no_slot || taken.contains(e)) continue;
     highest = scores[e];
@@ -39,20 +43,13 @@ inline constexpr std::int32_t never_chosen = std::numeric_limits<std::int32_t>::
 [[nodiscard]] inline std::int32_t order_of(float score) noexcept {
   auto const bits = std::bit_cast<std::int32_t>(score + 0.0F);  // both zeros are one
   std::int32_t const key = bits < 0 ? bits ^ 0x7fff'ffff : bits;
-  return score > -std::numeric_limits<float>::infinity() ? key : never_chosen;
+  return score > below_all ? key : never_chosen;
 }
 
-/// Largest of `keys` [n]. Sixteen running maxima of known number, so that any compiler makes vectors of them.
+/// Largest of `keys` [n].
 [[nodiscard]] inline std::int32_t largest(std::int32_t const* keys, std::uint32_t n) noexcept {
-  constexpr std::uint32_t width = 16;
-  std::int32_t lanes[width];
-  for (std::int32_t& lane : lanes) lane = never_chosen;
-  std::uint32_t e = 0;
-  for (; e + width <= n; e += width)
-    for (std::uint32_t i = 0; i != width; ++i) lanes[i] = keys[e + i] > lanes[i] ? keys[e + i] : lanes[i];
   std::int32_t best = never_chosen;
-  for (; e != n; ++e) best = keys[e] > best ? keys[e] : best;
-  for (std::int32_t const lane : lanes) best = lane > best ? lane : best;
+  for (std::uint32_t e = 0; e != n; ++e) best = std::max(best, keys[e]);
   return best;
 }
 
@@ -94,7 +91,7 @@ void for_each_member(expert_set const& set, std::uint32_t n_experts, F const& f)
 [[nodiscard]] inline stand_in select_by_score_in_blocks(view<float const> scores, view<slot_id const> slot_of,
                                                         expert_set const& taken) noexcept {
   std::int32_t all[max_experts];
-  std::int32_t eligible[max_experts + 32];
+  std::int32_t eligible[max_experts];
   for (std::uint32_t e = 0; e != scores.size; ++e) {
     all[e] = order_of(scores[e]);
     eligible[e] = slot_of[e] != no_slot ? all[e] : never_chosen;

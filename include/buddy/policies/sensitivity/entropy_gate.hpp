@@ -10,6 +10,7 @@
 #include <buddy/config.hpp>
 #include <buddy/error.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/model_shape.hpp>
 #include <buddy/policies/sensitivity/slots.hpp>
 #include <buddy/routing.hpp>
 #include <buddy/token_entropy.hpp>
@@ -70,6 +71,11 @@ struct entropy_gate {
     entropy_gate gate = *this;
     gate.gamma_q16 = to_q16(gamma);
     return gate;
+  }
+
+  /// Whether there is a threshold for each layer of this model.
+  [[nodiscard]] constexpr bool fits(model_shape const& shape) const noexcept {
+    return tau_per_layer.empty() || tau_per_layer.size == shape.n_layers;
   }
 
   /// @pre tau_per_layer is empty or longer than token.layer
