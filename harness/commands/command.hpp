@@ -20,7 +20,7 @@ void add_demo_command(CLI::App& program, command_action& action);
 void add_report_command(CLI::App& program, command_action& action);
 
 /// The whole program but for `main`.
-/// @returns 0; 2 with one line on stderr when the input is bad; 1 when something else went wrong
+/// @returns 0; 2 with one line on stderr when the command cannot be done as asked; 1 when stdout cannot be written
 int run_program(int argc, char const* const* argv);
 
 }  // namespace harness

@@ -2,6 +2,7 @@
 /// @file
 /// `buddy-harness demo`: the table of the README, from nothing but the repository.
 #include "harness/commands/command.hpp"
+#include "harness/commands/outputs.hpp"
 #include "harness/commands/session_flags.hpp"
 #include "harness/report/findings.hpp"
 #include "harness/report/json.hpp"
@@ -35,22 +36,21 @@ std::vector<policy_settings> demo_rows(std::uint64_t seed) {
 }
 
 int demo(demo_flags const& flags) {
-  require_folder_of(flags.json);
-  require_folder_of(flags.csv);
+  require_outputs({{"--json", flags.json}, {"--csv", flags.csv}});
   auto const rows = demo_rows(flags.session.seed());
   session s{flags.session.options()};
   s.prepare(rows);
   auto const results = run_rows(s, rows, flags.session.n_threads(), progress_line{rows.size()});
-  write_if_named(flags.json, to_json_lines(results));
-  write_if_named(flags.csv, to_csv(results));
   std::cout << "A mixture-of-experts model (" << results.front().model
             << ") reads text while only part of its experts is in fast memory.\n"
                "Each row deals with the missing ones in another way; all rows of a ratio have the same bytes.\n";
   print_results(std::cout, results);
   std::cout << '\n';
-  print_legend(std::cout, results.front());
+  print_legend(std::cout, results);
   std::cout << "\nAt cache ratio 0.5:\n";
   for (std::string const& sentence : findings(results, 0.5)) std::cout << "- " << sentence << '\n';
+  write_if_named(flags.json, to_json_lines(results));
+  write_if_named(flags.csv, to_csv(results));
   return 0;
 }
 

@@ -30,9 +30,9 @@ T one_of(char const* flag, std::string const& word, std::initializer_list<std::p
 }  // namespace
 
 template <class T>
-void policy_flags::add(CLI::App& command, std::string const& flag, std::string const& help,
-                       std::function<void(policy_settings&, T const&)> set) {
-  command
+CLI::Option* policy_flags::add(CLI::App& command, std::string const& flag, std::string const& help,
+                               std::function<void(policy_settings&, T const&)> set) {
+  return command
       .add_option_function<T>(
           flag,
           [this, set](T const& value) { changes_.push_back([set, value](policy_settings& s) { set(s, value); }); },
@@ -40,9 +40,9 @@ void policy_flags::add(CLI::App& command, std::string const& flag, std::string c
       ->group("Policy");
 }
 
-void policy_flags::add_switch(CLI::App& command, std::string const& flag, std::string const& help,
-                              std::function<void(policy_settings&)> set) {
-  command.add_flag_function(flag, [this, set](std::int64_t) { changes_.push_back(set); }, help)->group("Policy");
+CLI::Option* policy_flags::add_switch(CLI::App& command, std::string const& flag, std::string const& help,
+                                      std::function<void(policy_settings&)> set) {
+  return command.add_flag_function(flag, [this, set](std::int64_t) { changes_.push_back(set); }, help)->group("Policy");
 }
 
 void policy_flags::add_components(CLI::App& command) {
@@ -62,9 +62,9 @@ void policy_flags::add_components(CLI::App& command) {
                    [](auto& s, auto const& name) { s.selector = find_named(selectors(), "selector", name).name; });
   add<double>(command, "--half-life", "steps in which lfu_decayed forgets half",
               [](auto& s, double x) { s.half_life = x; });
-  add_switch(command, "--warm", "start with the profile's most popular experts resident",
-             [](auto& s) { s.warm = true; });
-  add_switch(command, "--cold", "start with no expert resident", [](auto& s) { s.warm = false; });
+  auto* const warm = add_switch(command, "--warm", "start with the profile's most popular experts resident",
+                                [](auto& s) { s.warm = true; });
+  add_switch(command, "--cold", "start with no expert resident", [](auto& s) { s.warm = false; })->excludes(warm);
 }
 
 void policy_flags::add_rules(CLI::App& command) {
@@ -108,12 +108,11 @@ void policy_flags::add_budgets(CLI::App& command) {
 }
 
 void policy_flags::add_gate(CLI::App& command) {
-  add<double>(command, "--tau", "entropy_gate: forbids at or below this entropy", [](auto& s, double x) {
-    s.tau = x;
-    s.tau_percentile.reset();
-  });
+  auto* const tau = add<double>(command, "--tau", "entropy_gate: forbids at or below this entropy",
+                                [](auto& s, double x) { s.tau = x; });
   add<std::uint32_t>(command, "--tau-percentile", "entropy_gate: this percentile of each layer instead",
-                     [](auto& s, std::uint32_t x) { s.tau_percentile = x; });
+                     [](auto& s, std::uint32_t x) { s.tau_percentile = x; })
+      ->excludes(tau);
   add<double>(command, "--temperature", "entropy_gate: of the softmax", [](auto& s, double x) { s.temperature = x; });
   add<double>(command, "--gamma", "entropy_gate, margin_gate: forbids from this margin upwards",
               [](auto& s, double x) { s.gamma = x; });
@@ -126,7 +125,10 @@ void policy_flags::add_lists(CLI::App& command) {
   add<std::uint32_t>(command, "--k-max", "coactivation: longest list",
                      [](auto& s, std::uint32_t x) { s.lists.k_max = x; });
   add<std::uint32_t>(command, "--search-limit", "coactivation: entries that are looked at",
-                     [](auto& s, std::uint32_t x) { s.search_limit = x; });
+                     [](auto& s, std::uint32_t x) {
+                       if (x == 0) throw buddy::config_error("--search-limit must be at least 1");
+                       s.search_limit = x;
+                     });
   add<std::string>(command, "--counts", "coactivation: binary | min-weighted", [](auto& s, auto const& word) {
     using buddy::coactivation_counts;
     s.lists.counts = one_of<coactivation_counts>(

@@ -24,10 +24,10 @@ class policy_flags {
 
  private:
   template <class T>
-  void add(CLI::App& command, std::string const& flag, std::string const& help,
-           std::function<void(policy_settings&, T const&)> set);
-  void add_switch(CLI::App& command, std::string const& flag, std::string const& help,
-                  std::function<void(policy_settings&)> set);
+  CLI::Option* add(CLI::App& command, std::string const& flag, std::string const& help,
+                   std::function<void(policy_settings&, T const&)> set);
+  CLI::Option* add_switch(CLI::App& command, std::string const& flag, std::string const& help,
+                          std::function<void(policy_settings&)> set);
   void add_components(CLI::App& command);
   void add_rules(CLI::App& command);
   void add_budgets(CLI::App& command);

@@ -2,10 +2,14 @@
 /// @file
 /// `buddy-harness profile`: what calibration on a text gives.
 #include "harness/commands/command.hpp"
-#include "harness/commands/session_flags.hpp"
+#include "harness/commands/outputs.hpp"
+#include "harness/report/provenance.hpp"
 #include "harness/run/calibration.hpp"
+#include "harness/run/session.hpp"
 
 #include <buddy/io/profile_io.hpp>
+
+#include <nlohmann/json.hpp>
 
 #include <filesystem>
 #include <iostream>
@@ -20,15 +24,34 @@ struct profile_flags {
   std::filesystem::path model = session_options{}.model;
   calibration_options calibration{};
   std::string out;
+  std::string json;
 };
 
+/// What was calibrated, and on what.
+std::string json_line(profile_flags const& flags, buddy::profile const& p) {
+  using json = nlohmann::ordered_json;
+  auto const commit = source_commit();
+  json const line{{"kind", "profile"},
+                  {"profile", flags.out},
+                  {"model", p.model},
+                  {"text", flags.calibration.text},
+                  {"seed", flags.calibration.seed},
+                  {"commit", commit ? json(*commit) : json(nullptr)},
+                  {"n_tokens", p.n_tokens},
+                  {"n_layers", p.shape.n_layers},
+                  {"n_experts", p.shape.n_experts},
+                  {"top_k", p.shape.top_k}};
+  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 int make_profile(profile_flags const& flags) {
-  require_folder_of(flags.out);
+  require_outputs({{"--out", flags.out}, {"--json", flags.json}});
   weights const model = weights::load(flags.model);
   buddy::profile const p = calibrate(model, flags.calibration);
   buddy::io::write_profile(flags.out, p);
   std::cout << flags.out << ": " << p.n_tokens << " tokens through " << p.shape.n_layers << " layers of "
             << p.shape.n_experts << " experts, top-" << p.shape.top_k << '\n';
+  write_if_named(flags.json, json_line(flags, p));
   return 0;
 }
 
@@ -44,6 +67,7 @@ void add_profile_command(CLI::App& program, command_action& action) {
       ->capture_default_str();
   command.add_option("--seed", flags->calibration.seed, "of the tasks")->capture_default_str();
   command.add_option("--out", flags->out, "the file to write")->required();
+  command.add_option("--json", flags->json, "write what was calibrated, as one line, to this file");
   command.callback([&action, flags] { action = [flags] { return make_profile(*flags); }; });
 }
 

@@ -3,11 +3,11 @@
 /// Reads the command line, runs one command, and turns what goes wrong into one line.
 #include "harness/commands/command.hpp"
 
-#include <buddy/error.hpp>
 #include <buddy/version.hpp>
 
 #include <exception>
 #include <iostream>
+#include <new>
 #include <string>
 
 namespace harness {
@@ -27,9 +27,20 @@ int complain(std::string what, int status) {
   return status;
 }
 
-}  // namespace
+/// `--tokens ""` is not a number, and `--json ""` not a file; without this the first would be 0.
+void refuse_empty_values(CLI::App& program) {
+  auto const check = [](std::string const& value) { return std::string{value.empty() ? "needs a value" : ""}; };
+  for (CLI::App* const command : program.get_subcommands({}))
+    for (CLI::Option* const option : command->get_options()) option->check(check);
+}
 
-int run_program(int argc, char const* const* argv) {
+/// What was printed has arrived: a full disk or a closed pipe is an error like others.
+int flushed(int status) {
+  std::cout.flush();
+  return std::cout ? status : complain("standard output cannot be written", 1);
+}
+
+int parse_and_run(int argc, char const* const* argv) {
   CLI::App program{
       "Runs a mixture-of-experts model whose experts do not all fit into fast memory, and measures what each way of "
       "dealing with the missing ones gains and costs. Time is modelled, quality is measured.",
@@ -42,16 +53,25 @@ int run_program(int argc, char const* const* argv) {
   add_demo_command(program, action);
   add_profile_command(program, action);
   add_report_command(program, action);
+  refuse_empty_values(program);
   try {
     program.parse(argc, argv);
-    return action();
   } catch (CLI::ParseError const& e) {
     if (e.get_exit_code() == 0) return program.exit(e);  // --help, --version
     return complain(e.what(), bad_input);
-  } catch (buddy::config_error const& e) {
-    return complain(e.what(), bad_input);
+  }
+  return action();
+}
+
+}  // namespace
+
+int run_program(int argc, char const* const* argv) {
+  try {
+    return flushed(parse_and_run(argc, argv));
+  } catch (std::bad_alloc const&) {
+    return complain("there is not enough memory for this", bad_input);
   } catch (std::exception const& e) {
-    return complain(e.what(), 1);
+    return complain(e.what(), bad_input);
   }
 }
 

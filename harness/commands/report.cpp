@@ -2,7 +2,7 @@
 /// @file
 /// `buddy-harness report`: pictures of results and profile, drawn by report.py.
 #include "harness/commands/command.hpp"
-#include "harness/commands/session_flags.hpp"
+#include "harness/commands/outputs.hpp"
 
 #include <buddy/error.hpp>
 
@@ -50,7 +50,9 @@ void require_file(std::string const& file) {
 int report(report_flags const& flags) {
   require_file(flags.in);
   if (!flags.profile.empty()) require_file(flags.profile);
-  require_folder_of(flags.out);
+  require_outputs({{"--out", flags.out}});
+  require_different({{"--in", flags.in}, {"--profile", flags.profile}, {"--out", flags.out}});
+  require_output_folder(flags.plots);
   std::vector<std::string> words{"python3", BUDDY_SOURCE_DIR "/harness/report/report.py", "--in", flags.in, "--out",
                                  flags.out};
   if (!flags.profile.empty()) words.insert(words.end(), {"--profile", flags.profile});
@@ -69,6 +71,7 @@ void add_report_command(CLI::App& program, command_action& action) {
   command.add_option("--profile", flags->profile, "profile of the model, for the heat maps");
   command.add_option("--out", flags->out, "the page to write")->capture_default_str();
   command.add_option("--plots", flags->plots, "also write each picture as SVG into this folder");
+  command.footer("It draws what the other commands wrote with --json, and has no figures of its own to write.");
   command.callback([&action, flags] { action = [flags] { return report(*flags); }; });
 }
 

@@ -2,15 +2,18 @@
 /// @file
 /// `buddy-harness run`: one policy at one cache ratio.
 #include "harness/commands/command.hpp"
+#include "harness/commands/outputs.hpp"
 #include "harness/commands/policy_flags.hpp"
 #include "harness/commands/session_flags.hpp"
 #include "harness/policy/presets.hpp"
 #include "harness/report/json.hpp"
 #include "harness/report/run_summary.hpp"
+#include "harness/report/text_table.hpp"
 
 #include <buddy/error.hpp>
 #include <buddy/io/trace_io.hpp>
 
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -41,24 +44,40 @@ policy_settings settings_of(run_flags const& flags) {
   return settings;
 }
 
-void save_trace(std::string const& file, buddy::trace_recorder const& recorder) {
+/// The name of a file without its folder; what is not printable ASCII becomes '?', since a trace takes UTF-8 only.
+std::string plain_name(std::string const& file) {
+  std::string name = std::filesystem::path{file}.filename().string();
+  for (char& c : name)
+    if (c < ' ' || c > '~') c = '?';
+  return name;
+}
+
+/// Where the routing comes from: after a stand-in the router sees another input, so the policy is part of it.
+std::string source_of(evaluation_options const& read, run_result const& r) {
+  double const replaced = r.share(buddy::resolution::buddy) + r.share(buddy::resolution::drop);
+  return "buddy-harness run: policy " + r.settings.name + ", cache ratio " + fixed(r.settings.cache_ratio, 3) +
+         ", start " + (r.settings.warm ? "warm" : "cold") + ", routed slots replaced or dropped " +
+         percent(replaced, 2) + ", text " + plain_name(read.text) + ", tasks " + (read.tasks ? "on" : "off") + ", " +
+         std::to_string(r.n_tokens) + " tokens, seed " + std::to_string(r.seed);
+}
+
+void save_trace(std::string const& file, buddy::trace_recorder const& recorder, std::string const& source) {
   buddy::routing_trace trace = recorder.trace();
-  trace.source = "buddy-harness run";
+  trace.source = source;
   buddy::io::write_trace(file, trace);
 }
 
 int run(run_flags const& flags) {
   policy_settings const settings = settings_of(flags);
-  require_folder_of(flags.json);
-  require_folder_of(flags.trace);
+  require_outputs({{"--json", flags.json}, {"--record-trace", flags.trace}});
   session s{flags.session.options()};
   s.prepare({settings});
   std::optional<buddy::trace_recorder> recorder;
   if (!flags.trace.empty()) recorder.emplace(s.model().shape(), s.model().identity());
   run_result const result = s.run(settings, recorder ? &*recorder : nullptr);
-  if (recorder) save_trace(flags.trace, *recorder);
-  write_if_named(flags.json, to_json_lines({result}));
   print_summary(std::cout, result);
+  if (recorder) save_trace(flags.trace, *recorder, source_of(s.options().evaluation, result));
+  write_if_named(flags.json, to_json_lines({result}));
   return 0;
 }
 

@@ -7,15 +7,14 @@
 #include "harness/report/text_table.hpp"
 
 #include <buddy/error.hpp>
-#include <buddy/io/write_file.hpp>
 
 #include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <filesystem>
+#include <cstddef>
 #include <iostream>
-#include <thread>
+#include <sstream>
 
 namespace harness {
 
@@ -50,6 +49,21 @@ void progress_line::operator()(std::size_t done, run_result const& row) const {
             << fixed(row.settings.cache_ratio, 3) << (done == n_rows_ ? "\r\033[K" : "") << std::flush;
 }
 
+namespace {
+
+template <class T>
+void require_once(std::string const& flag, std::vector<T> const& values) {
+  for (std::size_t i = 0; i != values.size(); ++i) {
+    if (std::find(values.begin() + static_cast<std::ptrdiff_t>(i) + 1, values.end(), values[i]) == values.end())
+      continue;
+    std::ostringstream value;
+    value << values[i];
+    throw buddy::config_error(flag + ": " + value.str() + " is there twice");
+  }
+}
+
+}  // namespace
+
 std::vector<std::string> split_list(std::string const& flag, std::string const& list) {
   std::vector<std::string> parts{""};
   for (char const c : list) {
@@ -61,6 +75,7 @@ std::vector<std::string> split_list(std::string const& flag, std::string const& 
   }
   if (std::find(parts.begin(), parts.end(), "") != parts.end())
     throw buddy::config_error(flag + " '" + list + "': needs a name between two commas");
+  require_once(flag, parts);
   return parts;
 }
 
@@ -73,6 +88,7 @@ std::vector<double> split_ratios(std::string const& flag, std::string const& lis
       throw buddy::config_error(flag + " '" + part + "': a cache ratio must be in (0, 1]");
     ratios.push_back(x);
   }
+  require_once(flag, ratios);
   return ratios;
 }
 
@@ -88,17 +104,6 @@ std::vector<policy_settings> grid(std::vector<std::string> const& policies, std:
     }
   }
   return rows;
-}
-
-void write_if_named(std::string const& file, std::string const& text) {
-  if (!file.empty()) buddy::io::write_file(file, text);
-}
-
-void require_folder_of(std::string const& file) {
-  if (file.empty()) return;
-  auto const folder = std::filesystem::absolute(file).parent_path();
-  std::error_code none;
-  if (!std::filesystem::is_directory(folder, none)) throw buddy::config_error(file + ": there is no such folder");
 }
 
 }  // namespace harness

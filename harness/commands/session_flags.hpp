@@ -46,7 +46,7 @@ class progress_line {
 };
 
 /// "a,b,c" -> a, b, c
-/// @throws buddy::config_error naming the flag when there is nothing between two commas
+/// @throws buddy::config_error naming the flag when there is nothing between two commas, or the same twice
 [[nodiscard]] std::vector<std::string> split_list(std::string const& flag, std::string const& list);
 
 /// The same as numbers in (0, 1].
@@ -55,11 +55,5 @@ class progress_line {
 /// Every policy at every ratio, in that order; all_resident once, since it does not depend on the ratio.
 [[nodiscard]] std::vector<policy_settings> grid(std::vector<std::string> const& policies,
                                                 std::vector<double> const& ratios);
-
-/// Writes a file completely or not at all; nothing when the name is empty.
-void write_if_named(std::string const& file, std::string const& text);
-
-/// @throws buddy::config_error when the folder that would hold the file is not there, before hours were spent on it
-void require_folder_of(std::string const& file);
 
 }  // namespace harness

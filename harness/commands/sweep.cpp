@@ -2,6 +2,7 @@
 /// @file
 /// `buddy-harness sweep`: policies x cache ratios.
 #include "harness/commands/command.hpp"
+#include "harness/commands/outputs.hpp"
 #include "harness/commands/policy_flags.hpp"
 #include "harness/commands/session_flags.hpp"
 #include "harness/report/json.hpp"
@@ -31,17 +32,16 @@ int sweep(sweep_flags const& flags) {
     row.seed = flags.session.seed();
     flags.policy.apply(row);
   }
-  require_folder_of(flags.json);
-  require_folder_of(flags.csv);
+  require_outputs({{"--json", flags.json}, {"--csv", flags.csv}});
   session s{flags.session.options()};
   s.prepare(rows);
   auto results = run_rows(s, rows, flags.session.n_threads(), progress_line{rows.size()});
   for (run_result& r : results) r.kind = "sweep";
-  write_if_named(flags.json, to_json_lines(results));
-  write_if_named(flags.csv, to_csv(results));
   print_results(std::cout, results);
   std::cout << '\n';
-  print_legend(std::cout, results.front());
+  print_legend(std::cout, results);
+  write_if_named(flags.json, to_json_lines(results));
+  write_if_named(flags.csv, to_csv(results));
   return 0;
 }
 

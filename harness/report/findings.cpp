@@ -23,8 +23,8 @@ double replaced(run_result const& r) {
   return 1.0 - r.share(resolution::own) - r.share(resolution::fetch) - r.share(resolution::host);
 }
 
-/// What the rows are compared by: the change in bits per byte as a share of what the exact model needs; where no text was
-/// read, the change in task accuracy with its sign turned, so that more is worse; nothing where neither was read.
+/// What the rows are compared by: the change in bits per byte as a share of what the exact model needs; where no text
+/// was read, the change in task accuracy with its sign turned, so that more is worse; nothing where neither was read.
 std::optional<double> loss(run_result const& r) {
   if (r.text) return r.text->change.mean / r.text->bits_per_byte_exact.mean;
   if (!r.tasks.empty()) return r.task_accuracy_exact().mean - r.task_accuracy().mean;
@@ -80,7 +80,9 @@ std::string light(run_result const& d, run_result const& b, run_result const& fe
   double const avoided = fetched > 0.0 ? 1.0 - d.share(resolution::fetch) / fetched : 0.0;
   return "Leaving out only slots of small gate weight avoids " + percent(avoided, 0) +
          " of the fetches: " + speed_words(d, fetch) + loss_words(d) +
-         (!loss(d) || !loss(b) ? "" : *loss(d) < *loss(b) ? ", less than BuddyMoE loses" : ", not less than BuddyMoE loses") +
+         (!loss(d) || !loss(b)  ? ""
+          : *loss(d) < *loss(b) ? ", less than BuddyMoE loses"
+                                : ", not less than BuddyMoE loses") +
          ".";
 }
 

@@ -69,7 +69,10 @@ def page(rows, pictures):
 
 
 def write(path, data):
-    """The file appears whole or not at all."""
+    """The file appears whole or not at all; a link stays, a pipe or a device is no file."""
+    path = os.path.realpath(path)
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise BadInput(f"{path}: cannot be written: is not a regular file")
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as file:
@@ -98,7 +101,11 @@ def main():
         for name, _, image in pictures:
             write(os.path.join(arguments.plots, f"{name}.svg"), image)
     write(arguments.out, page(rows, pictures).encode("utf-8"))
-    print(f"{arguments.out}: {len(rows)} runs, {len(pictures)} pictures")
+    try:
+        print(f"{arguments.out}: {len(rows)} runs, {len(pictures)} pictures", flush=True)
+    except OSError:
+        print("buddy-harness: standard output cannot be written", file=sys.stderr)
+        os._exit(1)  # or Python tries to flush again, and fails again
 
 
 if __name__ == "__main__":

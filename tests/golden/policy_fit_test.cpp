@@ -57,8 +57,7 @@ TEST_CASE("a policy refuses a gate with too few thresholds", "[golden][policy]")
 
 TEST_CASE("a policy refuses buddy lists of another shape", "[golden][policy]") {
   auto const with = [](buddy::buddy_table_ref table, buddy::view<std::uint8_t const> hops = {}) {
-    return refusal_of(tiny::foretold{}, tiny::masked{},
-                      buddy::selection::coactivation{.table = table, .hops = hops});
+    return refusal_of(tiny::foretold{}, tiny::masked{}, buddy::selection::coactivation{.table = table, .hops = hops});
   };
   std::array<std::uint8_t, 12> const hops{};
   buddy::buddy_table const fitting(other_bytes, 3);

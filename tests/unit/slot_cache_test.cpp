@@ -191,13 +191,13 @@ TEST_CASE("slot_cache works on after a move", "[unit][slot_cache]") {
   CHECK(cache.audit());
 }
 
-TEST_CASE("slot_cache does not wrap when the largest budget is nearly full", "[unit][slot_cache]") {
-  std::uint64_t const half = std::uint64_t{1} << 63;
-  cache_t cache({.n_layers = 1, .n_experts = 2, .top_k = 1, .expert_bytes = half + 1},
-                {.bytes = 2 * (half - 1) + 1, .layout = buddy::pool_layout::global, .layer_bytes = {half + 1}});
-  REQUIRE(load(cache, {0, 0}));
-  CHECK(cache.reserve({0, 1}) == no_slot);  // 2 x (2^63 + 1) wraps to 2
-  CHECK(cache.bytes_used() == half + 1);
+TEST_CASE("slot_cache does not wrap when the largest budget is half full", "[unit][slot_cache]") {
+  std::uint64_t const large = (std::uint64_t{1} << 63) + 1;  // of layer 1; records of layer 0 have 1 byte
+  cache_t cache({.n_layers = 2, .n_experts = 2, .top_k = 1, .expert_bytes = 1},
+                {.bytes = ~std::uint64_t{0}, .layout = buddy::pool_layout::global, .layer_bytes = {1, large}});
+  REQUIRE(load(cache, {1, 0}));
+  CHECK(cache.reserve({1, 1}) == no_slot);  // 2 x (2^63 + 1) wraps to 2
+  CHECK(cache.bytes_used() == large);
 }
 
 TEST_CASE("slot_cache changes nothing when a reserve fails", "[unit][slot_cache]") {

@@ -11,8 +11,8 @@
 ///  - Binary and min-weighted counts are both collected, and how they combine is not said: binary.
 ///  - The order in which a token's budget is spent is not said: the router's, as the pseudo-code visits the slots.
 ///  - The stand-in keeps the missing expert's gate weight, not renormalised; what gets none is fetched.
-///  - The batch gate (beta) is judged before the token gate (tau, gamma), the other way round than the paper's pseudo-code:
-///    the plans are the same, but a slot that both forbid counts as refused by the distribution gate.
+///  - The paper judges the token first (tau, gamma), then the batch (beta); here the batch is judged first. The plans
+///    are the same, but a slot that both forbid is counted as refused by the distribution gate.
 ///  - An expert that was replaced is not copied: the paper gains its bandwidth there. (`policy_config::refill_after`.)
 #pragma once
 
