@@ -33,7 +33,8 @@ std::string json_line(profile_flags const& flags, buddy::profile const& p) {
   auto const commit = source_commit();
   json const line{{"kind", "profile"},
                   {"profile", flags.out},
-                  {"model", p.model},
+                  {"model", flags.model.string()},
+                  {"identity", p.model},
                   {"text", flags.calibration.text},
                   {"seed", flags.calibration.seed},
                   {"commit", commit ? json(*commit) : json(nullptr)},

@@ -51,7 +51,6 @@ class weights_builder {
 
  private:
   struct placed {
-    std::string name;
     io::tensor_view const* tensor;
     std::size_t begin;
   };
@@ -71,7 +70,7 @@ class weights_builder {
     for (part const& p : parts) {
       io::tensor_view const& t = file_.at(p.name, p.shape);
       if (!io::can_widen(t.type)) file_.fail(p.name, "dtype must be F16, BF16 or F32");
-      placed_.push_back({p.name, &t, size_});
+      placed_.push_back({&t, size_});
       size_ += t.n_elements();
       bytes += t.bytes.size();
     }
@@ -87,7 +86,7 @@ class weights_builder {
     auto const finite = [](float x) { return std::isfinite(x); };
     auto const bad = std::find_if_not(values.begin(), values.end(), finite);
     if (bad != values.end())
-      file_.fail(p.name, "all values must be finite, unlike number " + std::to_string(bad - values.begin()));
+      file_.fail(p.tensor->name, "all values must be finite, unlike number " + std::to_string(bad - values.begin()));
   }
 
   void place_all() {

@@ -7,6 +7,7 @@
 
 #include <buddy/resolution.hpp>
 
+#include <cmath>
 #include <cstddef>
 #include <string>
 
@@ -15,7 +16,8 @@ namespace harness {
 namespace {
 
 std::string with_error(estimate const& x, int digits, bool plus = false) {
-  return fixed(x.mean, digits, plus) + " +- " + fixed(x.standard_error, digits);
+  std::string const mean = fixed(x.mean, digits, plus);
+  return std::isnan(x.standard_error) ? mean : mean + " +- " + fixed(x.standard_error, digits);
 }
 
 std::string share_line(run_result const& r) {

@@ -29,12 +29,12 @@ struct run_result {
   std::uint64_t seed{};
   std::uint64_t n_tokens{};
   clock_totals time;
-  std::uint16_t n_layers{};                   ///< of the model that ran
-  buddy::layer_counters total;                ///< decode
-  std::vector<buddy::layer_counters> layers;  ///< decode, [n_layers]
-  std::optional<text_metrics> text;           ///< nothing when no text was read
+  std::uint16_t n_layers{};                     ///< of the model that ran
+  buddy::layer_counters total;                  ///< decode
+  std::vector<buddy::layer_counters> layers;    ///< decode, [n_layers]
+  std::optional<text_metrics> text;             ///< nothing when no text was read
   std::map<std::string, text_metrics> domains;  ///< the same, text by text
-  std::map<std::string, task_metrics> tasks;  ///< empty when no problem was read
+  std::map<std::string, task_metrics> tasks;    ///< empty when no problem was read
 
   /// Modelled: the mean time of a layer, times the layers of the charged shape.
   [[nodiscard]] double tokens_per_second() const noexcept {

@@ -38,7 +38,8 @@ namespace buddy::inline v0 {
 template <expert_cache Cache, expert_predictor Predictor, sensitivity_estimator Sensitivity, buddy_selector Selector>
 class policy {
  public:
-  /// @throws config_error when the shape or the configuration is out of range, or a component was made for another shape
+  /// @throws config_error when the shape or the configuration is out of range, or a component was made for another
+  /// shape
   policy(model_shape const& shape, Cache cache, Predictor predictor, Sensitivity sensitivity, Selector selector,
          policy_config const& config = {})
       : shape_(checked(shape, config, cache, predictor, sensitivity, selector)),
@@ -73,7 +74,7 @@ class policy {
   /// Experts that must be copied get a slot and are in flight until `commit`; stand-ins given to a token do not count
   /// as demand for the expert that stands in, so that substitution does not reinforce itself.
   /// @param r  experts [n_tokens, top_k], distinct within a token; host memory; 1 <= n_tokens <= config().max_tokens
-  /// @returns the plan, valid until the next call
+  /// @returns the plan, valid until the next `resolve`
   /// Time O(n_tokens x top_k) for hits; each miss adds what the selector and the eviction policy take.
   layer_plan const& resolve(std::uint16_t layer, routing const& r) noexcept {
     BUDDY_ASSERT(layer < shape_.n_layers && layer >= next_layer_ && clock_.step != 0);
@@ -105,7 +106,7 @@ class policy {
 
   /// Names copies that would make experts of `layer` resident before its router asks; call it after the `resolve` of
   /// the layer before, while that one is computed. Never evicts what the present batch uses.
-  /// @returns copies to submit, best first; valid until the next call
+  /// @returns copies to submit, best first; valid until the next `prefetch`
   [[nodiscard]] view<expert_copy const> prefetch(std::uint16_t layer) noexcept {
     std::uint32_t const n =
         predictor_.predict(layer, {predicted_.data(), static_cast<std::uint32_t>(predicted_.size())});

@@ -150,7 +150,7 @@ TEST_CASE("cft counts tokens where the gate shares say nothing", "[golden][cft]"
   CHECK(experts_of(table, 0) == ids{2});
   REQUIRE(experts_of(table, 1) == ids{0});
   CHECK(table.of({0, 1}).similarities[0] == buddy::q16_one);  // 2 of 2
-  CHECK(experts_of(table, 3).empty());                         // never active
+  CHECK(experts_of(table, 3).empty());                        // never active
 }
 
 TEST_CASE("cft takes one alpha for each layer", "[golden][cft]") {

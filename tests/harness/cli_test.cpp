@@ -2,9 +2,7 @@
 /// @file
 /// The program as its user meets it.
 #include "catch.hpp"
-#include "harness/commands/command.hpp"
-#include "random_model.hpp"
-#include "temporary_folder.hpp"
+#include "cli_fixture.hpp"
 
 #include <buddy/io/profile_io.hpp>
 #include <buddy/io/trace_io.hpp>
@@ -14,66 +12,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
-#include <sstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
 namespace {
 
-struct outcome {
-  int status;
-  std::string out;
-  std::string err;
-};
-
-/// Everything written to a stream while it lives.
-class captured {
- public:
-  explicit captured(std::ostream& stream) : stream_{&stream}, before_{stream.rdbuf(text_.rdbuf())} {}
-  ~captured() { stream_->rdbuf(before_); }
-  [[nodiscard]] std::string text() const { return text_.str(); }
-
- private:
-  std::ostringstream text_;
-  std::ostream* stream_;
-  std::streambuf* before_;
-};
-
-outcome run(std::vector<std::string> words) {
-  words.insert(words.begin(), "buddy-harness");
-  std::vector<char const*> arguments;
-  for (std::string const& word : words) arguments.push_back(word.c_str());
-  captured out{std::cout};
-  captured err{std::cerr};
-  int const status = harness::run_program(static_cast<int>(arguments.size()), arguments.data());
-  return {status, out.text(), err.text()};
-}
-
-struct fixture {
-  fixture() {
-    auto c = random_model::tiny();
-    c.n_experts = 16;
-    random_model::write(c, folder.path(), 3);
-  }
-
-  [[nodiscard]] std::string file(std::string const& name) const { return (folder.path() / name).string(); }
-
-  /// A command on this model, with few tokens.
-  [[nodiscard]] outcome run_with(std::vector<std::string> words) const {
-    words.insert(words.end(), {"--model", folder.path().string(), "--tokens", "300"});
-    return run(std::move(words));
-  }
-
-  temporary_folder folder;
-};
-
-std::vector<nlohmann::json> lines_of(std::string const& file) {
-  std::ifstream in{file};
-  std::vector<nlohmann::json> lines;
-  for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
-  return lines;
-}
+using cli::fixture;
+using cli::lines_of;
+using cli::run;
 
 TEST_CASE("run prints a summary and writes a result", "[harness][cli]") {
   fixture const f;
@@ -119,6 +66,8 @@ TEST_CASE("run prints a summary and writes a result", "[harness][cli]") {
   auto const trace = buddy::io::read_trace(f.file("t.safetensors"));
   CHECK(trace.n_tokens() == r["n_tokens"].get<std::size_t>());
   CHECK(trace.top_k == 3);
+  for (char const* part : {"policy drop_light", "cache ratio 0.375", "start cold", "text builtin", "seed 1"})
+    CHECK(trace.source.find(part) != std::string::npos);
 }
 
 TEST_CASE("sweep writes a line for each row", "[harness][cli]") {
@@ -128,6 +77,7 @@ TEST_CASE("sweep writes a line for each row", "[harness][cli]") {
   INFO(o.err);
   REQUIRE(o.status == 0);
   auto const lines = lines_of(f.file("s.jsonl"));
+  CHECK(o.out.find("start: cold") != std::string::npos);
   REQUIRE(lines.size() == 5);  // all_resident once, two policies at two ratios
   CHECK(lines[0]["policy"] == "all_resident");
   CHECK(lines[0]["stall_share"] == 0.0);
@@ -139,13 +89,18 @@ TEST_CASE("sweep writes a line for each row", "[harness][cli]") {
 
 TEST_CASE("profile writes what the other commands read", "[harness][cli]") {
   fixture const f;
-  auto o = f.run_with({"profile", "--out", f.file("p.safetensors")});
+  auto o = f.run_with({"profile", "--out", f.file("p.safetensors"), "--json", f.file("p.json")});
   INFO(o.err);
   REQUIRE(o.status == 0);
   auto const p = buddy::io::read_profile(f.file("p.safetensors"));
   CHECK(p.shape.n_experts == 16);
   CHECK(p.n_tokens >= 300);
   CHECK_FALSE(p.router_cosine.empty());
+  auto const lines = lines_of(f.file("p.json"));
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0]["kind"] == "profile");
+  CHECK(lines[0]["identity"] == p.model);
+  CHECK(lines[0]["n_tokens"] == p.n_tokens);
   o = f.run_with({"run", "--policy", "buddymoe", "--tau", "0.5", "--warm", "--profile", f.file("p.safetensors")});
   CHECK(o.status == 0);
 }
@@ -178,9 +133,18 @@ TEST_CASE("bad input is answered with one line and status 2, and no file", "[har
   refused({"run", "--policy", "buddymoe", "--tau", "7"}, "tau");
   refused({"run", "--text", f.file("empty.txt")}, "empty.txt");
   refused({"run", "--policy", "buddy", "--profile", f.file("broken.safetensors")}, "broken.safetensors");
+  refused({"run", "--profile", f.file("none.safetensors")}, "none.safetensors: cannot be opened");
+  refused({"run", "--cache-ratio", ""}, "--cache-ratio: needs a value");
+  refused({"run", "--seed", ""}, "--seed: needs a value");
+  refused({"run", "--seed", "1073741824"}, "--seed must be below");
+  refused({"run", "--warm", "--cold"}, "excludes");
+  refused({"run", "--tau", "0.5", "--tau-percentile", "10"}, "excludes");
+  refused({"run", "--policy", "buddy", "--search-limit", "0"}, "--search-limit must be at least 1");
   refused({"run", "--record-trace", f.file("no/such/folder/t")}, "no such folder");
   refused({"sweep", "--cache-ratios", "0.5,,"}, "cache-ratios");
   refused({"sweep", "--cache-ratios", "0.5,2"}, "cache ratio");
+  refused({"sweep", "--cache-ratios", "0.5,.50"}, "0.5 is there twice");
+  refused({"sweep", "--policies", "fetch,drop,fetch"}, "fetch is there twice");
   refused({"sweep", "--policies", "fetch,hope"}, "unknown policy 'hope'");
 }
 

@@ -6,9 +6,14 @@
 
 #include <buddy/error.hpp>
 
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <fstream>
+#include <initializer_list>
 #include <iterator>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -148,6 +153,23 @@ TEST_CASE("a model whose files do not fit together is refused", "[harness][model
     w.add<std::uint16_t>("model.embed_tokens.weight", {256, 24}, numbers);
     w.write(folder / "model.safetensors");
     CHECK(contains(load_complaint(folder.path()), "'model.embed_tokens.weight': dtype must be F16, BF16 or F32"));
+  }
+  SECTION("a value that is no number") {
+    auto const file = folder / "model.safetensors";
+    auto const stored = buddy::io::safetensors_file::open(file);
+    for (std::uint16_t const bad :
+         std::initializer_list<std::uint16_t>{0x7c00, 0xfc00, 0x7e00}) {  // halves: infinity, minus infinity, NaN
+      buddy::io::safetensors_writer w;
+      for (auto const& t : stored.tensors()) {
+        std::vector<std::byte> bytes{t.bytes.begin(), t.bytes.end()};
+        if (t.name == "model.layers.1.mlp.gate.weight") std::memcpy(bytes.data() + 2 * 5, &bad, 2);
+        w.add(t.name, t.type, t.shape, bytes);
+      }
+      w.write(file);
+      auto const said = load_complaint(folder.path());
+      CHECK(contains(said, "model.safetensors"));
+      CHECK(contains(said, "'model.layers.1.mlp.gate.weight': all values must be finite, unlike number 5"));
+    }
   }
   SECTION("a file cut off anywhere") {
     auto const file = folder / "model.safetensors";

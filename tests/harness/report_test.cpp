@@ -5,9 +5,11 @@
 #include "harness/report/findings.hpp"
 #include "harness/report/json.hpp"
 #include "harness/report/result_table.hpp"
+#include "harness/report/run_summary.hpp"
 #include "harness/report/text_table.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -109,6 +111,46 @@ TEST_CASE("CSV has as many fields in each line as names", "[harness][report]") {
   CHECK(commas[2] == commas[0]);
 }
 
+TEST_CASE("CSV quotes what would end a field", "[harness][report]") {
+  run_result r = made_up("fetch", 1000, 0, 300, 0.0);
+  r.machine.name = R"(a "fast", machine)";
+  CHECK(to_csv({r}).find(R"(,"a ""fast"", machine",made-up,)") != std::string::npos);
+}
+
+TEST_CASE("the legend says how the cache starts", "[harness][report]") {
+  auto const legend = [](std::vector<run_result> const& rows) {
+    std::ostringstream out;
+    print_legend(out, rows);
+    return out.str();
+  };
+  std::vector<run_result> rows{made_up("all_resident", 1000, 0, 0, 0.0), made_up("fetch", 1000, 0, 300, 0.0)};
+  CHECK(legend(rows).find("start: cold") != std::string::npos);
+  rows[1].settings.warm = true;
+  CHECK(legend(rows).find("start: warm") != std::string::npos);
+}
+
+TEST_CASE("the summary has a line for every text, and no error of one sequence", "[harness][report]") {
+  run_result r = made_up("fetch", 1000, 0, 300, 0.5);
+  r.domains["a"] = r.domains["b"] = *r.text;
+  r.domains["b"].bits_per_byte.mean = 7.25;
+  r.text->kl_nats.standard_error = std::numeric_limits<double>::quiet_NaN();
+  r.total.refills = 5;
+  r.time.background_cancelled = 3;
+  std::ostringstream out;
+  print_summary(out, r);
+  CHECK(out.str().find("b                        7.2500 (exact 2.0000, change +0.5000)") != std::string::npos);
+  CHECK(out.str().find("0.10000\n") != std::string::npos);
+  CHECK(out.str().find("nan") == std::string::npos);
+  CHECK(out.str().find("3 prefetches and refills") != std::string::npos);
+  CHECK(out.str().find("start cold") != std::string::npos);
+}
+
+TEST_CASE("a name that is not UTF-8 spoils no result", "[harness][report]") {
+  run_result r = made_up("fetch", 1000, 0, 300, 0.0);
+  r.model = "\xff";
+  CHECK(nlohmann::json::parse(to_json_lines({r}))["model"] == "\xef\xbf\xbd");  // U+FFFD, the replacement character
+}
+
 TEST_CASE("findings say what the rows say", "[harness][report]") {
   std::vector<run_result> rows{made_up("fetch", 1000, 0, 300, 0.0), made_up("drop", 250, 300, 0, 0.5),
                                made_up("random", 300, 300, 0, 0.4), made_up("buddymoe", 900, 20, 280, 0.01),
@@ -125,6 +167,34 @@ TEST_CASE("findings say what the rows say", "[harness][report]") {
   rows.back() = made_up("drop_light", 500, 200, 100, 0.6);
   CHECK(findings(rows, 0.5)[2].find(", not less than BuddyMoE") != std::string::npos);
   CHECK(findings(rows, 0.75).empty());
+}
+
+TEST_CASE("findings name the gate weight of a stand-in", "[harness][report]") {
+  std::vector<run_result> rows{made_up("fetch", 1000, 0, 300, 0.0), made_up("buddy", 250, 0, 0, 0.5),
+                               made_up("live_score", 300, 0, 0, 0.2)};
+  for (std::size_t i = 1; i != 3; ++i) rows[i].total.slots[static_cast<std::size_t>(buddy::resolution::buddy)] = 300;
+  rows[2].settings.rules.weights = buddy::weight_mode::own;
+  auto const said = findings(rows, 0.5);
+  REQUIRE(said.size() == 1);
+  CHECK(said[0].find("live_score (at its own weight) +10.0%, buddy (with the missing expert's weight) +25.0%") !=
+        std::string::npos);
+}
+
+TEST_CASE("findings without a text speak of tasks, and without either of speed", "[harness][report]") {
+  std::vector<run_result> rows{made_up("fetch", 1000, 0, 300, 0.0), made_up("drop", 250, 300, 0, 0.5),
+                               made_up("buddymoe", 900, 20, 280, 0.01), made_up("drop_light", 500, 200, 100, 0.006)};
+  auto const all = [&] {
+    std::string text;
+    for (auto const& sentence : findings(rows, 0.5)) text += sentence;
+    return text;
+  };
+  for (run_result& r : rows) r.text.reset();
+  CHECK(all().find("bits per byte") == std::string::npos);
+  CHECK(all().find(" than BuddyMoE loses") == std::string::npos);
+  for (run_result& r : rows) r.tasks["add"] = {{0.5, 0.1}, {0.75, 0.1}, 10};
+  CHECK(all().find("bits per byte") == std::string::npos);
+  CHECK(all().find("drop -25.0") != std::string::npos);  // 0.5 - 0.75
+  CHECK(all().find("not less than BuddyMoE loses") != std::string::npos);
 }
 
 TEST_CASE("numbers are printed as asked", "[harness][report]") {

@@ -5,7 +5,9 @@
 #include "harness/policy/compose.hpp"
 #include "harness/policy/presets.hpp"
 #include "harness/report/json.hpp"
+#include "harness/report/run_summary.hpp"
 #include "harness/run/calibration.hpp"
+#include "harness/run/in_parallel.hpp"
 #include "harness/run/policy_moe.hpp"
 #include "harness/run/session.hpp"
 #include "harness/run/stepped.hpp"
@@ -15,9 +17,13 @@
 #include <buddy/error.hpp>
 #include <buddy/io/profile_io.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <set>
+#include <sstream>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -109,6 +115,68 @@ TEST_CASE("equal seeds give equal results, whatever the number of threads", "[ha
   CHECK(once != run(1));
 }
 
+/// The second thread that anybody asks for cannot be had.
+struct scarce_thread {
+  template <class Work>
+  explicit scarce_thread(Work const& work) {
+    if (++n_asked == 2) throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    thread = std::jthread{work};
+  }
+  std::jthread thread;
+  static inline int n_asked = 0;
+};
+
+TEST_CASE("work is done by the threads that can be had", "[harness][run]") {
+  std::atomic<int> n{0};
+  auto const work = [&] { ++n; };
+  in_parallel(3, work);
+  CHECK(n == 3);
+  in_parallel(0, work);  // the caller's own
+  CHECK(n == 4);
+  in_parallel<scarce_thread>(5, work);
+  CHECK(n == 6);  // the caller and the one that started
+}
+
+TEST_CASE("a session calibrates with its own seed", "[harness][run]") {
+  fixture const f;
+  session_options o = f.options();
+  policy_settings const settings = preset_settings("buddy");
+  auto const with_profile = [&](std::uint32_t seed) {
+    calibration_options calibration;
+    calibration.seed = seed;
+    auto const file = f.folder / "calibrated.safetensors";
+    buddy::io::write_profile(file, calibrate(weights::load(f.folder.path()), calibration));
+    o.profile = file.string();
+    session s{o};
+    s.prepare({settings});
+    return to_json_lines({s.run(settings)});
+  };
+  o.evaluation.seed = 7;
+  session own{o};
+  own.prepare({settings});
+  std::string const calibrated_here = to_json_lines({own.run(settings)});
+  CHECK(calibrated_here == with_profile(7));
+  CHECK(calibrated_here != with_profile(1));
+}
+
+TEST_CASE("no seed draws the problems of both calibration and evaluation", "[harness][run]") {
+  evaluation_options o;
+  o.text = "none";
+  o.seed = (1U << 30) - 1;
+  CHECK_NOTHROW(evaluation_set(o, 256));
+  CHECK_NOTHROW(calibration_set(o, 256));
+  o.seed = 1U << 30;  // calibration's for seed 0
+  CHECK_THROWS_AS(evaluation_set(o, 256), buddy::config_error);
+  CHECK_THROWS_AS(calibration_set(o, 256), buddy::config_error);
+}
+
+TEST_CASE("a profile that is not there is refused even when no policy needs one", "[harness][run]") {
+  fixture const f;
+  session_options o = f.options();
+  o.profile = (f.folder / "none.safetensors").string();
+  CHECK_THROWS_AS(session{o}, buddy::config_error);
+}
+
 TEST_CASE("the figures of a run agree with each other", "[harness][run]") {
   fixture const f;
   run_result const r = f.run(preset_settings("drop"));
@@ -121,6 +189,10 @@ TEST_CASE("the figures of a run agree with each other", "[harness][run]") {
   CHECK(r.time.link_bytes[0] == 0);
   CHECK(r.time.link_bytes[2] % 17'301'504 == 0);  // whole records of the charged shape
   CHECK(r.tasks.size() == 8);
+  REQUIRE_FALSE(r.domains.empty());
+  std::ostringstream summary;
+  print_summary(summary, r);
+  if (r.domains.size() > 1) CHECK(summary.str().find(r.domains.begin()->first) != std::string::npos);
 }
 
 TEST_CASE("runs refuse what cannot be run", "[harness][run]") {
@@ -143,7 +215,6 @@ TEST_CASE("runs refuse what cannot be run", "[harness][run]") {
 
 TEST_CASE("a profile of another model is refused", "[harness][run]") {
   fixture const f;
-  fixture const same;
   temporary_folder other;
   random_model::write(sixteen_experts(), other.path(), 6);
   auto const file = other.path() / "profile.safetensors";

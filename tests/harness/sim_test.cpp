@@ -142,6 +142,10 @@ TEST_CASE("a hardware file is checked before it is believed", "[harness][sim]") 
   CHECK(refusal_of(R"({"name":"x","device_gbps":1e999,"link_gbps":25,)" + tail) != "");
   CHECK(refusal_of(R"({"name":"x","more":1,"device_gbps":900,"link_gbps":25,)" + tail).find("fields") !=
         std::string::npos);
+  CHECK(refusal_of(R"({"name":"x","device_gbps":900,"link_gbps":25,"link_gbps":50,)" + tail)
+            .find("link_gbps is there twice") != std::string::npos);
+  CHECK(refusal_of(R"({"name":"x\ny","device_gbps":900,"link_gbps":25,)" + tail).find("control") != std::string::npos);
+  CHECK(refusal_of(R"({"name":"","device_gbps":900,"link_gbps":25,)" + tail).find("name") != std::string::npos);
   CHECK(refusal_of("[1, 2") != "");
   CHECK_THROWS_AS(harness::load_hardware("no-such-machine"), buddy::config_error);
   CHECK_THROWS_AS(harness::load_hardware("no-such-file.json"), buddy::config_error);

@@ -39,9 +39,8 @@ concept has_select =
 /// @endcode
 ///
 /// It runs on the device too: no allocation; integers, or comparisons of floats that are given (no float arithmetic).
-/// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that says
-/// no.
-/// Laws (`buddy/testing/selector_laws.hpp`):
+/// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that
+/// says no. Laws (`buddy/testing/selector_laws.hpp`):
 ///  -# A `buddy` it names is resident (`slot_of[expert] != no_slot`) and not in `taken`.
 ///  -# Equal inputs give equal answers; ties go to the lower expert id.
 template <class S>

@@ -53,9 +53,9 @@ concept has_record_bytes = requires(C const& c, std::uint16_t layer) {
 /// Maps experts to slots and plans who enters and who leaves; owns no weights.
 ///
 /// Verbs: `residents(layer)` [n_experts] slots that can be read now; `where(key)`; `slot_of(key)`, in flight or
-/// resident; `begin_batch(now)`; `touch(slot)` the router asked for what it holds or will hold; `protect(slot)` this batch
-/// reads it; `reserve(key)` a slot to copy into, or `no_slot`; `commit(slot)` the bytes are there; `cancel(slot)` they
-/// never will be.
+/// resident; `begin_batch(now)`; `touch(slot)` the router asked for what it holds or will hold; `protect(slot)` this
+/// batch reads it; `reserve(key)` a slot to copy into, or `no_slot`; `commit(slot)` the bytes are there; `cancel(slot)`
+/// they never will be.
 ///
 /// Laws (`buddy/testing/cache_laws.hpp`):
 ///  -# An expert is in at most one slot; a slot holds at most one expert.

@@ -38,9 +38,8 @@ concept has_predict = requires(P& p, std::uint16_t layer, view<std::uint16_t> ou
 /// static_assert(buddy::expert_predictor<my_predictor>);
 /// @endcode
 ///
-/// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that says
-/// no.
-/// Laws (`buddy/testing/predictor_laws.hpp`):
+/// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that
+/// says no. Laws (`buddy/testing/predictor_laws.hpp`):
 ///  -# `predict` writes at most `out.size` ids, all below `n_experts`, no id twice.
 ///  -# Equal observations in equal order give equal predictions; ties go to the lower id.
 ///  -# It knows the past only: what it says of a layer is settled before that layer is observed.

@@ -31,9 +31,8 @@ concept has_replaceable = requires(E const& e, token_view const& t) {
 /// @endcode
 ///
 /// It runs on the device too: integers only, no allocation, the same answer on both sides.
-/// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that says
-/// no.
-/// Laws (`buddy/testing/sensitivity_laws.hpp`):
+/// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that
+/// says no. Laws (`buddy/testing/sensitivity_laws.hpp`):
 ///  -# Only the lowest `top_k` bits may be set.
 ///  -# Equal tokens give equal masks.
 ///  -# The answer does not depend on the order of the slots: permuting them permutes the mask.
