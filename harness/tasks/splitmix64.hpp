@@ -3,6 +3,8 @@
 /// The random numbers of tasks and training data: the same on the C++ and the Python side.
 #pragma once
 
+#include <buddy/splitmix64.hpp>
+
 #include <cstdint>
 
 namespace harness {
@@ -14,15 +16,14 @@ class splitmix64 {
   constexpr explicit splitmix64(std::uint64_t seed) noexcept : state_{seed} {}
 
   constexpr std::uint64_t next() noexcept {
-    std::uint64_t z = state_ += 0x9E3779B97F4A7C15U;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31);
+    std::uint64_t const drawn = buddy::splitmix64(state_);
+    state_ += 0x9E3779B97F4A7C15U;
+    return drawn;
   }
 
   /// In [0, n), from the upper 32 bits of one draw.
   constexpr std::uint32_t below(std::uint32_t n) noexcept {
-    return static_cast<std::uint32_t>(((next() >> 32) * n) >> 32);
+    return buddy::below(next(), n);
   }
 
   /// True with probability numerator / denominator; one draw.
