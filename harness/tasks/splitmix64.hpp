@@ -22,9 +22,7 @@ class splitmix64 {
   }
 
   /// In [0, n), from the upper 32 bits of one draw.
-  constexpr std::uint32_t below(std::uint32_t n) noexcept {
-    return buddy::below(next(), n);
-  }
+  constexpr std::uint32_t below(std::uint32_t n) noexcept { return buddy::below(next(), n); }
 
   /// True with probability numerator / denominator; one draw.
   constexpr bool chance(std::uint32_t numerator, std::uint32_t denominator) noexcept {
