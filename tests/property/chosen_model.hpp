@@ -42,8 +42,6 @@ struct lfu_persistent : buddy::eviction::lfu {
       : lfu(capacity, {.n_layers = 4, .n_experts = 64, .top_k = 1, .expert_bytes = 1}) {}
 };
 
-/// The last three have a memory of what left: they meet only some of the other models, or the tests would take as long
-/// again.
 using evictions = std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lfu_decayed,
                                buddy::eviction::random, lfu_persistent, buddy::eviction::arc, buddy::eviction::s3_fifo>;
 using predictors = std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
@@ -54,11 +52,9 @@ using selectors =
                  buddy::selection::live_score, buddy::selection::zero_fill>;
 
 inline constexpr std::size_t n_evictions = std::variant_size_v<evictions>;
-inline constexpr std::size_t n_evictions_for_every_gate = 4;
 inline constexpr std::size_t n_predictors = std::variant_size_v<predictors>;
 inline constexpr std::size_t n_gates = std::variant_size_v<gates>;
 inline constexpr std::size_t n_selectors = std::variant_size_v<selectors>;
-inline constexpr std::size_t always = 1;  // of gates
 
 class eviction {
  public:
@@ -159,35 +155,5 @@ struct selector {
 };
 
 using policy = buddy::policy<buddy::slot_cache<eviction>, predictor, gate, selector>;
-
-/// Which models, and the settings that change how they meet.
-struct combination {
-  std::size_t eviction{};
-  buddy::pool_layout pool{};
-  std::size_t predictor{};
-  std::size_t gate{};
-  std::size_t selector{};
-
-  [[nodiscard]] std::string show() const {
-    return std::string(name_of<evictions>(eviction)) +
-           (pool == buddy::pool_layout::global ? " global " : " per-layer ") +
-           std::string(name_of<predictors>(predictor)) + " " + std::string(name_of<gates>(gate)) + " " +
-           std::string(name_of<selectors>(selector));
-  }
-};
-
-/// Of the 4 x 2 x 3 x 5 x 5 and 3 x 2 x 3 x 1 x 5.
-inline constexpr std::uint32_t n_combinations = 600 + 90;
-
-/// Calls `f` with each combination; evictions with a memory meet only the gate that replaces most.
-template <class F>
-void for_each_combination(F const& f) {
-  for (std::size_t e = 0; e != n_evictions; ++e)
-    for (auto const pool : {buddy::pool_layout::global, buddy::pool_layout::per_layer})
-      for (std::size_t p = 0; p != n_predictors; ++p)
-        for (std::size_t g = 0; g != n_gates; ++g)
-          for (std::size_t s = 0; s != n_selectors; ++s)
-            if (e < n_evictions_for_every_gate || g == always) f(combination{e, pool, p, g, s});
-}
 
 }  // namespace chosen

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "property/chosen_model.hpp"
+#include "property/combinations.hpp"
 #include "property/plan_laws.hpp"
 #include "property/random_routing.hpp"
 
