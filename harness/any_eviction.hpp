@@ -6,6 +6,7 @@
 #include <buddy/concepts/eviction_policy.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/policies/eviction/arc.hpp>
+#include <buddy/policies/eviction/clock.hpp>
 #include <buddy/policies/eviction/fifo.hpp>
 #include <buddy/policies/eviction/least_stale.hpp>
 #include <buddy/policies/eviction/lfru.hpp>
@@ -47,11 +48,12 @@ struct lfu_persistent : buddy::eviction::lfu {
 /// Holds the chosen policy by value; a call costs one switch more.
 class any_eviction {
  public:
-  using model = std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lru_ds,
-                             buddy::eviction::fifo, buddy::eviction::lfu, lfu_persistent, buddy::eviction::lfu_decayed,
-                             buddy::eviction::lfru, buddy::eviction::slru, buddy::eviction::arc, buddy::eviction::sieve,
-                             buddy::eviction::s3_fifo, buddy::eviction::least_stale, buddy::eviction::window_hot,
-                             buddy::eviction::static_top, buddy::eviction::random>;
+  using model =
+      std::variant<buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lru_ds, buddy::eviction::fifo,
+                   buddy::eviction::clock, buddy::eviction::lfu, lfu_persistent, buddy::eviction::lfu_decayed,
+                   buddy::eviction::lfru, buddy::eviction::slru, buddy::eviction::arc, buddy::eviction::sieve,
+                   buddy::eviction::s3_fifo, buddy::eviction::least_stale, buddy::eviction::window_hot,
+                   buddy::eviction::static_top, buddy::eviction::random>;
   using maker = model (*)(std::size_t capacity, eviction_options const&);
 
   any_eviction(std::size_t capacity, maker make, eviction_options const& options) : model_(make(capacity, options)) {}

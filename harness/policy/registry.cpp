@@ -97,7 +97,7 @@ model make_static_top(std::size_t capacity, eviction_options const& o) {
 model make_random(std::size_t capacity, eviction_options const& o) { return evict::random{capacity, o.seed}; }
 
 /// All but belady: an engine does not know the future.
-constexpr std::array<named<any_eviction::maker>, 16> eviction_table{{
+constexpr std::array<named<any_eviction::maker>, 17> eviction_table{{
     {"lru", "least recently used", make_plain_eviction<evict::lru>},
     {"lru_token", "LRU in whole tokens that looks ahead within one", make_plain_eviction<evict::lru_token>},
     {"lru_ds", "LRU that spares the layers about to run; for a global pool", make_plain_eviction<evict::lru_ds>},
@@ -108,6 +108,7 @@ constexpr std::array<named<any_eviction::maker>, 16> eviction_table{{
     {"lfru", "frequency divided by age", make_plain_eviction<evict::lfru>},
     {"slru", "LRU that protects what was asked for twice", make_plain_eviction<evict::slru>},
     {"arc", "recency and frequency in adapted shares", make_plain_eviction<evict::arc>},
+    {"clock", "FIFO with a second chance for what was asked for again", make_plain_eviction<evict::clock>},
     {"sieve", "FIFO that passes over what was asked for again", make_plain_eviction<evict::sieve>},
     {"s3_fifo", "a small FIFO before a large one", make_plain_eviction<evict::s3_fifo>},
     {"least_stale", "FIFO, first of what this step has not asked for", make_plain_eviction<evict::least_stale>},

@@ -6,6 +6,7 @@
 #include <buddy/policies/buddymoe.hpp>
 #include <buddy/policies/eviction/arc.hpp>
 #include <buddy/policies/eviction/belady.hpp>
+#include <buddy/policies/eviction/clock.hpp>
 #include <buddy/policies/eviction/fifo.hpp>
 #include <buddy/policies/eviction/least_stale.hpp>
 #include <buddy/policies/eviction/lfru.hpp>

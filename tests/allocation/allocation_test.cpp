@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An executable of its own: it replaces the global allocation functions by ones that count.
 #include "catch.hpp"
+#include "eviction_models.hpp"
 #include "property/cache_run.hpp"
 #include "property/chosen_model.hpp"
 #include "property/policy_run.hpp"
@@ -120,11 +121,8 @@ TEST_CASE("no combination of models allocates after construction", "[allocation]
   CHECK(allocates == "");
 }
 
-TEMPLATE_TEST_CASE("no eviction policy allocates after construction", "[allocation][eviction_policy]",
-                   buddy::eviction::lru, buddy::eviction::lru_token, buddy::eviction::lru_ds, buddy::eviction::fifo,
-                   buddy::eviction::lfu, buddy::eviction::lfu_decayed, buddy::eviction::lfru, buddy::eviction::slru,
-                   buddy::eviction::arc, buddy::eviction::sieve, buddy::eviction::s3_fifo, buddy::eviction::least_stale,
-                   buddy::eviction::window_hot, buddy::eviction::random) {
+TEMPLATE_LIST_TEST_CASE("no eviction policy allocates after construction", "[allocation][eviction_policy]",
+                        plain_evictions) {
   CHECK(allocations_of_cache<TestType>() == 0);
 }
 

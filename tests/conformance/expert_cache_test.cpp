@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "eviction_models.hpp"
 
-#include <buddy/policies/eviction/arc.hpp>
-#include <buddy/policies/eviction/lfu_decayed.hpp>
-#include <buddy/policies/eviction/lru.hpp>
-#include <buddy/policies/eviction/random.hpp>
-#include <buddy/policies/eviction/s3_fifo.hpp>
-#include <buddy/policies/eviction/sieve.hpp>
 #include <buddy/slot_cache.hpp>
 #include <buddy/testing/archetypes.hpp>
 #include <buddy/testing/cache_laws.hpp>
@@ -28,9 +23,7 @@ constexpr buddy::model_shape shape{.n_layers = 3, .n_experts = 6, .top_k = 2, .e
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("slot_cache keeps the laws, whoever evicts", "[conformance][expert_cache]", buddy::eviction::lru,
-                   buddy::eviction::lfu_decayed, buddy::eviction::arc, buddy::eviction::sieve, buddy::eviction::s3_fifo,
-                   buddy::eviction::random, buddy::testing::archetypes::eviction) {
+TEMPLATE_LIST_TEST_CASE("slot_cache keeps the laws, whoever evicts", "[conformance][expert_cache]", plain_evictions) {
   auto const layout = GENERATE(buddy::pool_layout::global, buddy::pool_layout::per_layer);
   auto const sizes = GENERATE(std::vector<std::uint64_t>{}, std::vector<std::uint64_t>{4, 23, 9});
   // One record of each layer is 30 or 36 bytes, all of them are 180 or 216.

@@ -5,6 +5,7 @@
 #include "property/naive_evictions.hpp"
 
 #include <buddy/policies/eviction/arc.hpp>
+#include <buddy/policies/eviction/clock.hpp>
 #include <buddy/policies/eviction/fifo.hpp>
 #include <buddy/policies/eviction/lfru.hpp>
 #include <buddy/policies/eviction/lfu.hpp>
@@ -45,6 +46,7 @@ TEST_CASE("eviction policies hit as often as naive models", "[property][eviction
   CHECK(hits_of<buddy::eviction::lfru>(model, budget, batches) == hits_of(naive::lfru{slots}, batches));
   CHECK(hits_of<buddy::eviction::slru>(model, budget, batches) == hits_of(naive::slru{slots}, batches));
   CHECK(hits_of<buddy::eviction::arc>(model, budget, batches) == hits_of(naive::arc{slots}, batches));
+  CHECK(hits_of<buddy::eviction::clock>(model, budget, batches) == hits_of(naive::clock{slots}, batches));
   CHECK(hits_of<buddy::eviction::sieve>(model, budget, batches) == hits_of(naive::sieve{slots}, batches));
   CHECK(hits_of<buddy::eviction::s3_fifo>(model, budget, batches) == hits_of(naive::s3_fifo{slots}, batches));
 }

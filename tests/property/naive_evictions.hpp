@@ -111,6 +111,28 @@ struct slru {
   }
 };
 
+struct clock {
+  std::size_t slots;
+  queue held{};  // the hand stands in front
+  std::set<expert> marked{};
+
+  bool ask(expert e) {
+    if (holds(held, e)) {
+      marked.insert(e);
+      return true;
+    }
+    if (held.size() == slots) {
+      while (marked.erase(held.front()) != 0) {
+        held.push_back(held.front());
+        held.pop_front();
+      }
+      held.pop_front();
+    }
+    held.push_back(e);
+    return false;
+  }
+};
+
 struct sieve {
   std::size_t slots;
   queue held{};
