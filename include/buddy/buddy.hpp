@@ -38,6 +38,7 @@
 #include <buddy/policies/transfer/sim_link.hpp>
 #include <buddy/policy.hpp>
 #include <buddy/profile_builder.hpp>
+#include <buddy/replay.hpp>
 #include <buddy/routing_trace.hpp>
 #include <buddy/slot_cache.hpp>
 #include <buddy/trace_recorder.hpp>
