@@ -16,4 +16,7 @@ inline void experts_and_top_k(benchmark::internal::Benchmark* b) {
     for (std::int64_t const top_k : {4, 6, 8}) b->Args({experts, top_k});
 }
 
+/// Slots for half of the experts of a model with 26 layers of 64, the smallest of those that are offloaded most.
+inline void slots_of_one_model(benchmark::internal::Benchmark* b) { b->ArgName("slots")->Arg(832); }
+
 }  // namespace axes
