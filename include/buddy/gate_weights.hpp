@@ -4,8 +4,10 @@
 #pragma once
 
 #include <buddy/config.hpp>
+#include <buddy/fixed_point.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/policy_config.hpp>
+#include <buddy/resolver.hpp>
 #include <buddy/view.hpp>
 
 #include <cstdint>
@@ -15,14 +17,16 @@ namespace buddy::inline v0 {
 /// Writes `assignment::weight` for one token.
 ///
 /// Hits keep their weight. A buddy gets the missing expert's (`keep`) or its own, brought to the scale of the model's
-/// gate weights by weight / score of the slot it serves (`own`). A dropped slot gets 0. With `renormalise`, a token
-/// that lost or changed weight is scaled back to the sum it had.
+/// gate weights by weight / score of the slot it serves (`own`). A dropped slot gets 0. A stand-in's weight is then
+/// multiplied with its scale; a scale of exactly 1 leaves every bit as it is. With `renormalise`, a token that lost or
+/// changed weight is scaled back to the sum it had.
 /// @param weights  [top_k] the router's gate weights
 /// @param scores   [n_experts] router probabilities; may be empty with `keep`
 /// @param row      [top_k] resolved slots, weights out
+/// @param ends     [top_k] how the resolver ended the slots: their scales; empty: all are 1
 BUDDY_HD inline void assign_gate_weights(view<std::uint16_t const> experts, view<float const> weights,
                                          view<float const> scores, weight_mode mode, bool renormalise,
-                                         view<assignment> row) noexcept {
+                                         view<assignment> row, view<slot_outcome const> ends = {}) noexcept {
   bool changed = false;
   for (std::uint32_t s = 0; s != row.size; ++s) {
     row[s].weight = weights[s];
@@ -32,6 +36,10 @@ BUDDY_HD inline void assign_gate_weights(view<std::uint16_t const> experts, view
     } else if (row[s].how == resolution::buddy && mode == weight_mode::own && !scores.empty()) {
       float const of_missing = scores[experts[s]];
       row[s].weight = of_missing > 0.0F ? scores[row[s].expert] * (weights[s] / of_missing) : 0.0F;
+      changed = true;
+    }
+    if (!ends.empty() && ends[s].scale_q16 != q16_one) {
+      row[s].weight *= static_cast<float>(ends[s].scale_q16) / 65536.0F;
       changed = true;
     }
   }

@@ -207,7 +207,7 @@ class policy {
       auto const row = assignments_.all().part(first, shape_.top_k);
       for (std::uint32_t s = 0; s != row.size; ++s)
         row[s] = {out[s].expert, out[s].how, out[s].why, no_slot, 0.0F, out[s].rank};
-      assign_gate_weights(experts, weights, scores, config_.weights, config_.renormalise, row);
+      assign_gate_weights(experts, weights, scores, config_.weights, config_.renormalise, row, out);
     }
   }
 

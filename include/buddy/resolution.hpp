@@ -4,6 +4,7 @@
 #pragma once
 
 #include <buddy/config.hpp>
+#include <buddy/fixed_point.hpp>
 
 #include <array>
 #include <cstddef>
@@ -62,6 +63,7 @@ struct stand_in {
   resolution how{resolution::buddy};  ///< `buddy`, `surrogate`, `low_precision` or `drop`
   std::uint16_t expert{};             ///< which resident expert, when `how` is `buddy`
   std::uint16_t rank{};               ///< its position in the selector's order of preference, from 0
+  q16 scale_q16{q16_one};             ///< factor of the stand-in's output, on top of its gate weight
 };
 
 }  // namespace buddy::inline v0

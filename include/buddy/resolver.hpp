@@ -7,6 +7,7 @@
 #include <buddy/concepts/sensitivity_estimator.hpp>
 #include <buddy/config.hpp>
 #include <buddy/expert_set.hpp>
+#include <buddy/fixed_point.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
 
@@ -35,6 +36,7 @@ struct slot_outcome {
   refusal why{refusal::none};
   std::uint16_t expert{};
   std::uint16_t rank{};
+  q16 scale_q16{q16_one};  ///< factor of the stand-in's output; exactly 1 where there is none
 };
 
 namespace detail {
@@ -69,7 +71,7 @@ BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_
   for (std::uint32_t s = 0; s != token.experts.size; ++s) {
     std::uint16_t const expert = token.experts[s];
     bool const hit = slot_of[expert] != no_slot;
-    out[s] = {hit ? resolution::own : rules.otherwise, hit ? refusal::none : rules.closed, expert, 0};
+    out[s] = {hit ? resolution::own : rules.otherwise, hit ? refusal::none : rules.closed, expert, 0, q16_one};
     if (!hit) missing |= slot_mask{1} << s;
   }
   if (missing == 0 || rules.closed != refusal::none) return 0;
@@ -92,7 +94,7 @@ BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_
       out[s].why = refusal::no_stand_in;
     } else {
       std::uint16_t const served_by = found.how == resolution::buddy ? found.expert : token.experts[s];
-      out[s] = {found.how, refusal::none, served_by, found.rank};
+      out[s] = {found.how, refusal::none, served_by, found.rank, found.scale_q16};
       taken.insert(served_by);
       ++given;
     }

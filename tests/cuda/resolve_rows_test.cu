@@ -22,7 +22,7 @@ constexpr std::uint32_t n_tokens = 37;  // no multiple of a block
 constexpr buddy::model_shape shape{.n_layers = 2, .n_experts = 10, .top_k = 3, .expert_bytes = 10};
 
 bool same(slot_outcome const& a, slot_outcome const& b) {
-  return a.how == b.how && a.why == b.why && a.expert == b.expert && a.rank == b.rank;
+  return a.how == b.how && a.why == b.why && a.expert == b.expert && a.rank == b.rank && a.scale_q16 == b.scale_q16;
 }
 
 /// The rules of the tokens, one set a row: every reason to refuse is met.

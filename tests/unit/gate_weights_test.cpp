@@ -107,3 +107,28 @@ TEST_CASE("a fetched or a host slot keeps its weight", "[unit][gate_weights]") {
   auto const got = assign(r, weight_mode::own, true);
   for (std::uint32_t s = 0; s != 3; ++s) CHECK(got[s].weight == weights[s]);
 }
+
+TEST_CASE("a stand-in's scale multiplies its weight and counts as a change", "[unit][gate_weights]") {
+  std::array<buddy::slot_outcome, 3> ends{};
+  ends[1].scale_q16 = buddy::q16_one / 2;
+  auto const scaled = [&](bool renormalise) {
+    row r = one_buddy;
+    buddy::assign_gate_weights({experts.data(), 3}, {weights.data(), 3}, {}, weight_mode::keep, renormalise,
+                               {r.data(), 3}, {ends.data(), 3});
+    return r;
+  };
+  CHECK(scaled(false)[0].weight == 0.5F);
+  CHECK(scaled(false)[1].weight == 0.125F);  // .25 / 2
+  auto const whole = scaled(true);           // .875 now, 1 before: times 8/7
+  CHECK(near(whole[0].weight, 4.0 / 7.0));
+  CHECK(near(whole[1].weight, 1.0 / 7.0));
+}
+
+TEST_CASE("a scale of exactly 1 leaves the bits of the weights", "[unit][gate_weights]") {
+  std::array<float, 3> const odd{0.1F, 0.7F, 0.3F};  // sums that rounding would change
+  std::array<buddy::slot_outcome, 3> const ends{};
+  row r = one_buddy;
+  buddy::assign_gate_weights({experts.data(), 3}, {odd.data(), 3}, {}, weight_mode::keep, true, {r.data(), 3},
+                             {ends.data(), 3});
+  for (std::uint32_t s = 0; s != 3; ++s) CHECK(std::memcmp(&r[s].weight, &odd[s], sizeof(float)) == 0);
+}

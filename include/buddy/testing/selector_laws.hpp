@@ -57,7 +57,8 @@ inline bool is_stand_in(resolution how) noexcept {
 }
 
 inline bool same(stand_in const& a, stand_in const& b) noexcept {
-  return a.found == b.found && (!a.found || (a.how == b.how && a.expert == b.expert && a.rank == b.rank));
+  return a.found == b.found &&
+         (!a.found || (a.how == b.how && a.expert == b.expert && a.rank == b.rank && a.scale_q16 == b.scale_q16));
 }
 
 }  // namespace detail
