@@ -17,8 +17,10 @@ namespace buddy::inline v0 {
 
 /// Which of a token's missing experts is served first, while there are stand-ins to give.
 enum class budget_order : std::uint8_t {
-  router,          ///< in the router's order: the heaviest first
-  lightest_first,  ///< by ascending gate weight, so that a budget spares the experts that matter most
+  router,  ///< in the router's order: the heaviest first
+  /// By ascending gate weight, so that a budget spares the experts that matter most. Of equal shares the later slot is
+  /// served first: where two weights differ by less than a share can show, a router that sorts has it the lighter one.
+  lightest_first,
 };
 
 /// What holds for every slot of the token.
@@ -48,7 +50,7 @@ namespace detail {
   for (std::uint32_t s = 0; s != token.experts.size; ++s) {
     if ((missing >> s & 1) == 0) continue;
     if (order == budget_order::router) return s;
-    if (best == max_top_k || token.shares[s] < token.shares[best]) best = s;
+    if (best == max_top_k || token.shares[s] <= token.shares[best]) best = s;
   }
   return best;
 }
