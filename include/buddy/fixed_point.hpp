@@ -75,4 +75,22 @@ namespace detail {
   return static_cast<q16>((mantissa + (std::int64_t{1} << (shift - 1))) >> shift);
 }
 
+/// 2^(-x / 2^24) in Q30; 0 from x = 31 upwards. Relative error below 1e-8 down to 2^-4, then the rounding of Q30.
+///
+/// Degree-6 polynomial through Chebyshev nodes.
+[[nodiscard]] BUDDY_HD constexpr std::uint32_t exp2_negative_q30(std::uint32_t x_q24) noexcept {
+  std::uint32_t const whole = (x_q24 >> 24) + ((x_q24 & 0xff'ffffU) != 0 ? 1U : 0U);          // ceil
+  if (whole > 31) return 0;
+  std::int64_t const f = (static_cast<std::int64_t>(whole << 24) - x_q24) << 6;  // Q30 in [0, 1)
+  std::int64_t p = 223531;
+  p = detail::horner_q30(p, f, 1362811);
+  p = detail::horner_q30(p, f, 10363966);
+  p = detail::horner_q30(p, f, 59588402);
+  p = detail::horner_q30(p, f, 257941996);
+  p = detail::horner_q30(p, f, 744261108);
+  std::int64_t const mantissa = (std::int64_t{1} << 30) + ((p * f) >> 30);
+  std::int64_t const half = whole == 0 ? 0 : std::int64_t{1} << (whole - 1);
+  return static_cast<std::uint32_t>((mantissa + half) >> whole);
+}
+
 }  // namespace buddy::inline v0

@@ -11,6 +11,7 @@
 #include <buddy/concepts/sensitivity_estimator.hpp>
 #include <buddy/copy_planner.hpp>
 #include <buddy/counters.hpp>
+#include <buddy/distribution_gate.hpp>
 #include <buddy/fixed_list.hpp>
 #include <buddy/gate_weights.hpp>
 #include <buddy/layer_plan.hpp>
@@ -183,7 +184,7 @@ class policy {
   /// BuddyMoE's second decision, Eq. 2: too many distinct experts are missing.
   [[nodiscard]] refusal closed() const noexcept {
     if (config_.exact) return refusal::exact_mode;
-    if (config_.beta && std::uint64_t{batch_.missing()} * q16_one >= std::uint64_t{beta_} * batch_.distinct())
+    if (config_.beta && distribution_gate_closes(batch_.missing(), batch_.distinct(), beta_))
       return refusal::distribution_gate;
     return refusal::none;
   }
