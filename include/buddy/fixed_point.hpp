@@ -79,7 +79,7 @@ namespace detail {
 ///
 /// Degree-6 polynomial through Chebyshev nodes.
 [[nodiscard]] BUDDY_HD constexpr std::uint32_t exp2_negative_q30(std::uint32_t x_q24) noexcept {
-  std::uint32_t const whole = (x_q24 >> 24) + ((x_q24 & 0xff'ffffU) != 0 ? 1U : 0U);          // ceil
+  std::uint32_t const whole = (x_q24 >> 24) + ((x_q24 & 0xff'ffffU) != 0 ? 1U : 0U);  // ceil
   if (whole > 31) return 0;
   std::int64_t const f = (static_cast<std::int64_t>(whole << 24) - x_q24) << 6;  // Q30 in [0, 1)
   std::int64_t p = 223531;

@@ -5,6 +5,7 @@
 
 #include <buddy/config.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/float_order.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/policy_config.hpp>
 #include <buddy/resolver.hpp>
@@ -35,11 +36,11 @@ BUDDY_HD inline void assign_gate_weights(view<std::uint16_t const> experts, view
       changed = true;
     } else if (row[s].how == resolution::buddy && mode == weight_mode::own && !scores.empty()) {
       float const of_missing = scores[experts[s]];
-      row[s].weight = of_missing > 0.0F ? scores[row[s].expert] * (weights[s] / of_missing) : 0.0F;
+      row[s].weight = of_missing > 0.0F ? detail::product(scores[row[s].expert], weights[s] / of_missing) : 0.0F;
       changed = true;
     }
     if (!ends.empty() && ends[s].scale_q16 != q16_one) {
-      row[s].weight *= static_cast<float>(ends[s].scale_q16) / 65536.0F;
+      row[s].weight = detail::product(row[s].weight, static_cast<float>(ends[s].scale_q16) / 65536.0F);
       changed = true;
     }
   }
@@ -52,7 +53,7 @@ BUDDY_HD inline void assign_gate_weights(view<std::uint16_t const> experts, view
   }
   if (!(after > 0.0F)) return;
   float const factor = before / after;
-  for (assignment& slot : row) slot.weight *= factor;
+  for (assignment& slot : row) slot.weight = detail::product(slot.weight, factor);
 }
 
 }  // namespace buddy::inline v0
