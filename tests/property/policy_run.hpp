@@ -30,20 +30,29 @@ struct run_settings {
   std::uint64_t seed{};
 };
 
-inline chosen::policy make_policy(run_settings const& s, buddy::buddy_table_ref table) {
-  buddy::cache_budget budget{.bytes = 11 * s.shape.expert_bytes, .layout = s.models.pool};  // 11 of 20 records
-  if (s.unequal_records) budget.layer_bytes = {10, 17};
+inline chosen::gate gate_of(run_settings const& s) {
   chosen::gate gate{.kind = s.models.gate};
   gate.entropy = buddy::sensitivity::entropy_gate::fixed(0.9);
   gate.weight = buddy::sensitivity::weight_gate::fixed(0.35);
+  return gate;
+}
+
+inline chosen::selector selector_of(run_settings const& s, buddy::buddy_table_ref table) {
   chosen::selector selector{.kind = s.models.selector};
   selector.coactivation.table = table;
   selector.coactivation.eta_q16 = s.seed % 2 == 0 ? 0 : buddy::q16_one / 2;
+  return selector;
+}
+
+inline chosen::policy make_policy(run_settings const& s, buddy::buddy_table_ref table) {
+  // 11 of 20 records, or the same share of another model's
+  buddy::cache_budget budget{.bytes = 11 * s.shape.n_keys() / 20 * s.shape.expert_bytes, .layout = s.models.pool};
+  if (s.unequal_records) budget.layer_bytes = {10, 17};
   return {s.shape,
           buddy::slot_cache<chosen::eviction>(s.shape, budget, s.models.eviction),
           chosen::predictor(s.shape, s.models.predictor),
-          gate,
-          selector,
+          gate_of(s),
+          selector_of(s, table),
           s.config};
 }
 

@@ -3,51 +3,60 @@
 /// A warp on the host: the verbs of `cuda::device_warp` as loops over 32 lanes.
 #pragma once
 
-#include <algorithm>
-#include <array>
+#include <buddy/config.hpp>
+
 #include <cstdint>
-#include <numeric>
 
 namespace buddy::inline v0::testing {
 
+/// One value a lane.
+template <class T>
+struct lane_values {
+  T value[32];
+};
+
+/// BUDDY_HD only so that nvcc lets shared code be made with it.
 struct emulated_warp {
   static constexpr std::uint32_t n_lanes = 32;
 
-  template <class T>
-  using lanes = std::array<T, n_lanes>;
-
   template <class F>
-  [[nodiscard]] auto map(F const& f) const noexcept {
-    lanes<decltype(f(0U))> values{};
-    for (std::uint32_t l = 0; l != n_lanes; ++l) values[l] = f(l);
+  [[nodiscard]] BUDDY_HD auto map(F const& f) const noexcept {
+    lane_values<decltype(f(0U))> values{};
+    for (std::uint32_t l = 0; l != n_lanes; ++l) values.value[l] = f(l);
     return values;
   }
 
   template <class Values>
-  [[nodiscard]] static auto& of(Values& values, std::uint32_t lane) noexcept {
-    return values[lane];
+  [[nodiscard]] static BUDDY_HD auto& of(Values& values, std::uint32_t lane) noexcept {
+    return values.value[lane];
   }
 
   template <class F>
-  void each(F const& f) const noexcept {
+  BUDDY_HD void each(F const& f) const noexcept {
     for (std::uint32_t l = 0; l != n_lanes; ++l) f(l);
   }
 
   template <class T>
-  [[nodiscard]] T max(lanes<T> const& values) const noexcept {
-    return *std::max_element(values.begin(), values.end());
+  [[nodiscard]] BUDDY_HD T max(lane_values<T> const& values) const noexcept {
+    T best = values.value[0];
+    for (T const x : values.value) best = x > best ? x : best;
+    return best;
   }
   template <class T>
-  [[nodiscard]] T min(lanes<T> const& values) const noexcept {
-    return *std::min_element(values.begin(), values.end());
+  [[nodiscard]] BUDDY_HD T min(lane_values<T> const& values) const noexcept {
+    T best = values.value[0];
+    for (T const x : values.value) best = x < best ? x : best;
+    return best;
   }
   template <class T>
-  [[nodiscard]] T sum(lanes<T> const& values) const noexcept {
-    return std::accumulate(values.begin(), values.end(), T{});
+  [[nodiscard]] BUDDY_HD T sum(lane_values<T> const& values) const noexcept {
+    T total{};
+    for (T const x : values.value) total += x;
+    return total;
   }
 
-  void set_bit(std::uint32_t* words, std::uint32_t i) const noexcept { words[i / 32] |= 1U << (i % 32); }
-  void sync() const noexcept {}
+  BUDDY_HD void set_bit(std::uint32_t* words, std::uint32_t i) const noexcept { words[i / 32] |= 1U << (i % 32); }
+  BUDDY_HD void sync() const noexcept {}
 };
 
 }  // namespace buddy::inline v0::testing
