@@ -9,6 +9,7 @@
 #include <buddy/config.hpp>
 #include <buddy/expert_set.hpp>
 #include <buddy/policies/selection/score_scan.hpp>
+#include <buddy/policies/selection/score_scan_avx2.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
 #include <buddy/types.hpp>
@@ -33,6 +34,9 @@ struct live_score {
     return detail::select_by_score(token.scores, slot_of, taken);
 #else
     if (std::is_constant_evaluated()) return detail::select_by_score(token.scores, slot_of, taken);
+#if defined(BUDDY_AVX2)
+    if (__builtin_cpu_supports("avx2")) return detail::select_by_score_avx2(token.scores, slot_of, taken);
+#endif
     return detail::select_by_score_in_blocks(token.scores, slot_of, taken);
 #endif
   }
