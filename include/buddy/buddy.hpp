@@ -3,6 +3,8 @@
 /// The whole library but for files (`buddy/io/`) and the GPU (`buddy/cuda/`).
 #pragma once
 
+#include <buddy/adapmoe_split.hpp>
+#include <buddy/layer_split.hpp>
 #include <buddy/policies/buddymoe.hpp>
 #include <buddy/policies/eviction/arc.hpp>
 #include <buddy/policies/eviction/belady.hpp>
@@ -39,6 +41,7 @@
 #include <buddy/policy.hpp>
 #include <buddy/profile_builder.hpp>
 #include <buddy/replay.hpp>
+#include <buddy/reuse_distances.hpp>
 #include <buddy/routing_trace.hpp>
 #include <buddy/slot_cache.hpp>
 #include <buddy/trace_recorder.hpp>

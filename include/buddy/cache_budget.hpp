@@ -21,6 +21,9 @@ struct cache_budget {
   pool_layout layout{pool_layout::per_layer};
   /// [n_layers] bytes of one record of each layer (quantised files mix formats), or empty: all `shape.expert_bytes`.
   std::vector<std::uint64_t> layer_bytes{};
+  /// [n_layers] slots of each layer's pool (`split_by_marginal_gain` finds them), or empty: as many for every layer.
+  /// Only for `per_layer`; together they must fit in `bytes`.
+  std::vector<std::uint32_t> layer_slots{};
 
   /// floor(ratio x n_experts) records for every layer.
   /// @param ratio  cache ratio, in (0, 1]
@@ -37,7 +40,7 @@ struct cache_budget {
     std::uint64_t const records = slots * shape.n_layers;
     if (shape.expert_bytes > std::numeric_limits<std::uint64_t>::max() / records)
       detail::throw_config_error("buddy::cache_budget: records x expert_bytes must be below 2^64");
-    return {records * shape.expert_bytes, layout, {}};
+    return {records * shape.expert_bytes, layout};
   }
 };
 

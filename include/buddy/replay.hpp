@@ -112,6 +112,9 @@ class replayer {
 
   [[nodiscard]] std::size_t capacity() const noexcept { return tags_.size(); }
 
+  /// The policy that serves `layer`: for its reports and for what it offers beyond the concept.
+  [[nodiscard]] Eviction& eviction(std::uint16_t layer) noexcept { return pool_of(layer).eviction; }
+
  private:
   struct tag {
     expert_key key{};

@@ -41,6 +41,11 @@ class slot_cache {
 
   [[nodiscard]] model_shape const& shape() const noexcept { return shape_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return slots_.size(); }
+  /// The policy that serves `layer`: for its reports and for what it offers beyond the concept.
+  [[nodiscard]] Eviction& eviction(std::uint16_t layer) noexcept { return pool_of(layer).eviction; }
+  [[nodiscard]] Eviction const& eviction(std::uint16_t layer) const noexcept {
+    return pools_[pools_.size() == 1 ? 0 : layer].eviction;
+  }
   [[nodiscard]] std::uint64_t record_bytes(std::uint16_t layer) const noexcept { return record_bytes_[layer]; }
   [[nodiscard]] std::uint64_t evictions() const noexcept { return evictions_; }
 

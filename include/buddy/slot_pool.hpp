@@ -34,10 +34,35 @@ inline std::uint64_t one_of_each(std::vector<std::uint64_t> const& record_bytes)
   return sum;
 }
 
-/// Divides a budget: a per-layer pool holds as many records of its layer as every other, a global one whatever fits.
-/// @throws config_error when a layer would have no slot
+/// Pools of the sizes that the budget names.
+/// @throws config_error when a layer has no slot or more than it has experts, or when they do not fit in the budget
+inline std::vector<pool_plan> plan_named_pools(std::vector<std::uint64_t> const& record_bytes,
+                                               cache_budget const& budget, std::uint32_t n_experts) {
+  if (budget.layout == pool_layout::global)
+    throw_config_error("buddy::cache_budget: layer_slots are for per-layer pools, not for a global one");
+  if (budget.layer_slots.size() != record_bytes.size())
+    throw_config_error("buddy::cache_budget: layer_slots must have one entry for each layer");
+  std::vector<pool_plan> plans;
+  std::uint32_t first = 0;
+  std::uint64_t left = budget.bytes;
+  for (std::size_t l = 0; l != record_bytes.size(); ++l) {
+    std::uint32_t const slots = budget.layer_slots[l];
+    if (slots == 0 || slots > n_experts)
+      throw_config_error("buddy::cache_budget: layer_slots must be in [1, n_experts]");
+    if (record_bytes[l] > left / slots) throw_config_error("buddy::cache_budget: layer_slots do not fit in the bytes");
+    plans.push_back({first, slots, slots * record_bytes[l]});
+    left -= plans.back().byte_budget;
+    first += slots;
+  }
+  return plans;
+}
+
+/// Divides a budget: a per-layer pool holds the records it was given, else as many of its layer as every other; a
+/// global one whatever fits.
+/// @throws config_error when a layer would have no slot, or `layer_slots` cannot be
 inline std::vector<pool_plan> plan_pools(std::vector<std::uint64_t> const& record_bytes, cache_budget const& budget,
                                          std::uint32_t n_experts) {
+  if (!budget.layer_slots.empty()) return plan_named_pools(record_bytes, budget, n_experts);
   std::vector<pool_plan> plans;
   if (budget.layout == pool_layout::global) {
     auto const [smallest, largest] = std::minmax_element(record_bytes.begin(), record_bytes.end());

@@ -80,3 +80,29 @@ TEST_CASE("a budget that 64 bits do not hold is refused", "[unit][cache_budget]"
   large.n_layers = 0;
   CHECK_THROWS_AS(buddy::cache_budget::from_ratio(large, 0.5), buddy::config_error);
 }
+
+TEST_CASE("pools take the sizes that the budget names", "[unit][cache_budget]") {
+  // 4 x 10 + 1 x 20 + 2 x 30 = 120 bytes.
+  std::vector<std::uint64_t> const sizes{10, 20, 30};
+  auto const plans = buddy::detail::plan_pools(sizes, {.bytes = 120, .layer_slots = {4, 1, 2}}, 100);
+  REQUIRE(plans.size() == 3);
+  CHECK(plans[0].first == 0);
+  CHECK(plans[1].first == 4);
+  CHECK(plans[2].first == 5);
+  CHECK(plans[0].capacity == 4);
+  CHECK(plans[1].capacity == 1);
+  CHECK(plans[2].capacity == 2);
+  CHECK(plans[2].byte_budget == 60);
+
+  auto const refused = [&](std::uint64_t bytes, std::vector<std::uint32_t> const& slots, std::uint32_t n_experts,
+                           buddy::pool_layout layout = buddy::pool_layout::per_layer) {
+    CHECK_THROWS_AS(
+        buddy::detail::plan_pools(sizes, {.bytes = bytes, .layout = layout, .layer_slots = slots}, n_experts),
+        buddy::config_error);
+  };
+  refused(119, {4, 1, 2}, 100);  // one byte short
+  refused(120, {4, 1, 2}, 3);    // a layer has 3 experts
+  refused(120, {4, 0, 2}, 100);
+  refused(120, {4, 1}, 100);
+  refused(120, {4, 1, 2}, 100, buddy::pool_layout::global);
+}
