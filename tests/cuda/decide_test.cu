@@ -6,6 +6,7 @@
 #include "property/policy_run.hpp"
 
 #include <buddy/cuda/decide.cuh>
+#include <buddy/cuda/route_top_k.cuh>
 #include <buddy/testing/dice.hpp>
 
 #include <cuda_runtime.h>
@@ -71,7 +72,20 @@ class device_decision {
     return n;
   }
 
+  /// Values of the router's answer that differ.
+  [[nodiscard]] std::uint32_t routing_differences(decision_arrays const& host) const {
+    return differing(experts_.to_host(), host.experts) + differing(weights_.to_host(), host.weights) +
+           differing(scores_.to_host(), host.scores);
+  }
+
  private:
+  template <class T>
+  [[nodiscard]] static std::uint32_t differing(std::vector<T> const& a, std::vector<T> const& b) {
+    std::uint32_t n = 0;
+    for (std::size_t i = 0; i != b.size(); ++i) n += std::memcmp(&a[i], &b[i], sizeof(T)) == 0 ? 0 : 1;
+    return n;
+  }
+
   device_vector<buddy::slot_id> slot_of_;
   device_vector<std::uint64_t> step_;
   device_vector<float> logits_;
@@ -139,6 +153,24 @@ TEST_CASE("the kernel routes and decides as the host does, a hundred thousand ro
     rows += host.n_tokens;
   }
   CHECK(different == 0);
+}
+
+TEST_CASE("the kernel's top-k is the plain router's", "[cuda][gpu][router]") {
+  if (no_gpu()) return;
+  dice roll(2);
+  for (std::uint16_t const n_experts : {1, 8, 33, 64, 100, 256, 257, 1024}) {
+    auto const top_k = std::min<std::uint16_t>(n_experts, 32);
+    decision_arrays host{{.n_layers = 1, .n_experts = n_experts, .top_k = top_k, .expert_bytes = 1}, 67};
+    draw(host, roll);
+    device_decision const device{host, 0, true};
+    REQUIRE(buddy::cuda::route_top_k(device.arrays(), {}, cudaStream_t{}) == cudaSuccess);
+    for (std::uint32_t t = 0; t != host.n_tokens; ++t) {
+      std::size_t const row = std::size_t{t} * n_experts;
+      buddy::route_token({host.logits.data() + row, n_experts}, {}, {host.experts.data() + t * top_k, top_k},
+                         {host.weights.data() + t * top_k, top_k}, {host.scores.data() + row, n_experts});
+    }
+    CHECK(device.routing_differences(host) == 0);
+  }
 }
 
 TEST_CASE("every gate and selector decides on the device as on the host", "[cuda][gpu][decide]") {
