@@ -85,12 +85,12 @@ class reuse_distances {
   [[nodiscard]] std::size_t n_pools() const noexcept { return pools_.size(); }
 
   /// [experts of the pool + 1] look-ups by depth, the most recently used at 1; [0] counts first uses.
-  [[nodiscard]] view<std::uint64_t const> histogram(std::size_t pool) const noexcept {
-    auto const& depths = pools_[pool].depths;
+  [[nodiscard]] view<std::uint64_t const> histogram(std::size_t i) const noexcept {
+    auto const& depths = pools_[i].depths;
     return {depths.data(), static_cast<std::uint32_t>(depths.size())};
   }
 
-  [[nodiscard]] hit_curve curve(std::size_t pool) const { return pools_[pool].curve(); }
+  [[nodiscard]] hit_curve curve(std::size_t i) const { return pools_[i].curve(); }
 
   /// Of every pool.
   [[nodiscard]] std::vector<hit_curve> curves() const {
