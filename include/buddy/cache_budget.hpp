@@ -42,6 +42,14 @@ struct cache_budget {
       detail::throw_config_error("buddy::cache_budget: records x expert_bytes must be below 2^64");
     return {records * shape.expert_bytes, layout};
   }
+
+  /// The same budget after something else took its share, such as a low-precision copy of every expert: what is
+  /// compared at equal bytes pays for its stand-ins with slots.
+  /// @throws config_error when nothing is left
+  [[nodiscard]] cache_budget less(std::uint64_t taken) const {
+    if (taken >= bytes) detail::throw_config_error("buddy::cache_budget: what is always resident takes all the bytes");
+    return {bytes - taken, layout, layer_bytes};
+  }
 };
 
 namespace detail {

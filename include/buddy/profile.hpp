@@ -20,7 +20,8 @@ inline constexpr std::size_t n_percentiles = 101;
 /// Routing statistics of one model on one text. L layers, E experts a layer; every table is row-major.
 ///
 /// Counts are exact, so that what is derived from them does not depend on the machine. Tables that the calibration
-/// could not fill are empty: `min_weighted` and `entropy_percentiles` need gate weights, `router_cosine` the router.
+/// could not fill are empty: `min_weighted` and `entropy_percentiles` need gate weights, `router_cosine` the router,
+/// the three of outputs the experts themselves.
 struct profile {
   model_shape shape;
   std::string model;         ///< identity of the model, as its files name it
@@ -32,6 +33,13 @@ struct profile {
   std::vector<std::uint32_t> transitions;    ///< [L, E, E] tokens routed to i here and to j at the layer that follows
   std::vector<q16> entropy_percentiles;      ///< [L, 101] of the token entropy, Q16
   std::vector<float> router_cosine;          ///< [L, E, E] cosine of the router's rows
+
+  // How alike the outputs of experts i and j are on a sample of n inputs x of the layer, whichever experts those inputs
+  // were routed to. A is [n, hidden], row t the output E_i(x_t) without its gate weight; B the same of j. Symmetric.
+  std::vector<float> output_cosine;  ///< [L, E, E] mean over t of the cosine of A's and B's rows, in [-1, 1]
+  /// [L, E, E] linear CKA, |A'B|^2 / (|A'A| |B'B|) in Frobenius norms with the columns' means taken off, in [0, 1]
+  std::vector<float> output_cka;
+  std::vector<float> output_frobenius;  ///< [L, E, E] 1 - |A - B| / (|A| + |B|) in Frobenius norms, in [0, 1]
 
   /// Position of (i, j) in a table `[L, E, E]`.
   [[nodiscard]] std::size_t pair_index(std::uint16_t layer, std::uint16_t i, std::uint16_t j) const noexcept {

@@ -3,8 +3,9 @@
 /// Profiles as safetensors files, to lie beside the checkpoint they were made from.
 ///
 /// Tensors: `activations` U64 [L, E], `coactivations` and `transitions` U32 [L, E, E]; optional `min_weighted` U64
-/// [L, E, E] in 1/65536, `entropy_percentiles` U32 [L, 101] in 1/65536, `router_cosine` F32 [L, E, E]. Metadata:
-/// format, version, model, layers, experts_per_layer, top_k, expert_bytes, n_tokens.
+/// [L, E, E] in 1/65536, `entropy_percentiles` U32 [L, 101] in 1/65536, `router_cosine`, `output_cosine`,
+/// `output_cka`, `output_frobenius` F32 [L, E, E]. Metadata: format, version, model, layers, experts_per_layer, top_k,
+/// expert_bytes, n_tokens.
 #pragma once
 
 #include <buddy/io/file_format.hpp>
@@ -63,6 +64,9 @@ std::vector<T> optional_values(safetensors_file const& file, std::string_view na
   p.min_weighted = detail::optional_values<std::uint64_t>(file, "min_weighted", pairs);
   p.entropy_percentiles = detail::optional_values<q16>(file, "entropy_percentiles", {p.shape.n_layers, n_percentiles});
   p.router_cosine = detail::optional_values<float>(file, "router_cosine", pairs);
+  p.output_cosine = detail::optional_values<float>(file, "output_cosine", pairs);
+  p.output_cka = detail::optional_values<float>(file, "output_cka", pairs);
+  p.output_frobenius = detail::optional_values<float>(file, "output_frobenius", pairs);
   detail::profile_rules{p, path}.check();
   return p;
 }
@@ -100,6 +104,9 @@ inline void write_profile(std::filesystem::path const& path, profile const& p) {
   if (!p.entropy_percentiles.empty())
     file.add("entropy_percentiles", {p.shape.n_layers, n_percentiles}, std::span{p.entropy_percentiles});
   if (!p.router_cosine.empty()) file.add("router_cosine", pairs, std::span{p.router_cosine});
+  if (!p.output_cosine.empty()) file.add("output_cosine", pairs, std::span{p.output_cosine});
+  if (!p.output_cka.empty()) file.add("output_cka", pairs, std::span{p.output_cka});
+  if (!p.output_frobenius.empty()) file.add("output_frobenius", pairs, std::span{p.output_frobenius});
   file.write(path);
 }
 

@@ -9,12 +9,12 @@
 #include <buddy/types.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <vector>
 
 namespace buddy::inline v0::io::detail {
 
@@ -57,6 +57,9 @@ class profile_rules {
     require("min_weighted", p_.min_weighted.size(), n_pairs, true);
     require("entropy_percentiles", p_.entropy_percentiles.size(), p_.shape.n_layers * n_percentiles, true);
     require("router_cosine", p_.router_cosine.size(), n_pairs, true);
+    require("output_cosine", p_.output_cosine.size(), n_pairs, true);
+    require("output_cka", p_.output_cka.size(), n_pairs, true);
+    require("output_frobenius", p_.output_frobenius.size(), n_pairs, true);
   }
 
   [[nodiscard]] std::uint64_t activations(std::size_t layer, std::uint16_t i) const noexcept {
@@ -100,12 +103,23 @@ class profile_rules {
       if (p_.min_weighted[here] > met << 16) refuse("min_weighted", "must not exceed coactivations x 65536", l, i, j);
       if (p_.min_weighted[here] != p_.min_weighted[mirrored]) refuse("min_weighted", "must be symmetric", l, i, j);
     }
-    if (!p_.router_cosine.empty()) {
-      float const c = p_.router_cosine[here];
-      if (!(std::abs(c) <= 1.0001F)) refuse("router_cosine", "must be in [-1, 1]", l, i, j);
-      if (c != p_.router_cosine[mirrored]) refuse("router_cosine", "must be symmetric", l, i, j);
-    }
+    check_similarity("router_cosine", p_.router_cosine, -1.0F, l, i, j);
+    check_similarity("output_cosine", p_.output_cosine, -1.0F, l, i, j);
+    check_similarity("output_cka", p_.output_cka, 0.0F, l, i, j);
+    check_similarity("output_frobenius", p_.output_frobenius, 0.0F, l, i, j);
   }
+
+  /// @param least  -1 or 0: where the range begins; it ends at 1
+  void check_similarity(std::string const& tensor, std::vector<float> const& values, float least, std::uint16_t l,
+                        std::uint16_t i, std::uint16_t j) const {
+    if (values.empty()) return;
+    float const x = values[p_.pair_index(l, i, j)];
+    if (!(x >= least - rounding && x <= 1.0F + rounding))
+      refuse(tensor, least < 0.0F ? "must be in [-1, 1]" : "must be in [0, 1]", l, i, j);
+    if (x != values[p_.pair_index(l, j, i)]) refuse(tensor, "must be symmetric", l, i, j);
+  }
+
+  static constexpr float rounding = 0.0001F;
 
   profile const& p_;
   std::filesystem::path const& path_;

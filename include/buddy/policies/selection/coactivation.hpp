@@ -13,8 +13,10 @@
 #include <buddy/expert_set.hpp>
 #include <buddy/fixed_point.hpp>
 #include <buddy/model_shape.hpp>
+#include <buddy/policies/selection/list_walk.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
+#include <buddy/score_log2.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
@@ -46,40 +48,33 @@ struct coactivation {
                                                    expert_set const& taken, std::uint32_t s) const noexcept {
     buddy_list const list = table.of({token.layer, token.experts[s]});
     std::uint32_t const n = list.experts.size < search_limit ? list.experts.size : search_limit;
-    bool const first_fit = eta_q16 == 0 && (kappa_q16 == 0 || hops.empty());
+    if (eta_q16 == 0 && (kappa_q16 == 0 || hops.empty()))
+      return detail::first_resident(list, slot_of, taken, search_limit, 0);
     std::uint32_t const top = eta_q16 == 0 ? 0 : top_score(token.scores);
     stand_in best{};
     std::uint64_t best_psi = 0;
     for (std::uint32_t r = 0; r != n; ++r) {
       std::uint16_t const j = list.experts[r];
       if (slot_of[j] == no_slot || taken.contains(j)) continue;
-      stand_in const candidate{true, resolution::buddy, j, static_cast<std::uint16_t>(r)};
-      if (first_fit) return candidate;
       std::uint64_t const psi = list.similarities[r] * live(token.scores, j, top) * near(j);
       if (best.found && psi <= best_psi) continue;
-      best = candidate;
+      best = {true, resolution::buddy, j, static_cast<std::uint16_t>(r)};
       best_psi = psi;
     }
     return best;
   }
 
  private:
-  /// A probability as an integer, Q24, rounded down: a product with a power of two and a cast, the same on every side.
-  static BUDDY_HD constexpr std::uint32_t to_q24(float score) noexcept {
-    if (!(score > 0.0F)) return 0;
-    return score < 1.0F ? static_cast<std::uint32_t>(score * 16777216.0F) : 1U << 24;
-  }
-
   static BUDDY_HD constexpr std::uint32_t top_score(view<float const> scores) noexcept {
     float top = 0.0F;
     for (float const x : scores) top = x > top ? x : top;
-    return to_q24(top);
+    return score_q24(top);
   }
 
   /// 1 + eta z, Q16.
   BUDDY_HD constexpr std::uint64_t live(view<float const> scores, std::uint16_t j, std::uint32_t top) const noexcept {
     if (top == 0) return q16_one;
-    std::uint64_t const z = (std::uint64_t{to_q24(scores[j])} << 16) / top;
+    std::uint64_t const z = (std::uint64_t{score_q24(scores[j])} << 16) / top;
     return q16_one + ((eta_q16 * z) >> 16);
   }
 

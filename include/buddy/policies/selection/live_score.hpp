@@ -8,8 +8,7 @@
 #include <buddy/concepts/buddy_selector.hpp>
 #include <buddy/config.hpp>
 #include <buddy/expert_set.hpp>
-#include <buddy/policies/selection/score_scan.hpp>
-#include <buddy/policies/selection/score_scan_avx2.hpp>
+#include <buddy/policies/selection/best_resident.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
 #include <buddy/types.hpp>
@@ -17,7 +16,6 @@
 
 #include <cstdint>
 #include <string_view>
-#include <type_traits>
 
 namespace buddy::inline v0::selection {
 
@@ -30,15 +28,7 @@ struct live_score {
 
   [[nodiscard]] BUDDY_HD constexpr stand_in select(token_view const& token, view<slot_id const> slot_of,
                                                    expert_set const& taken, std::uint32_t) const noexcept {
-#if defined(__CUDA_ARCH__)
-    return detail::select_by_score(token.scores, slot_of, taken);
-#else
-    if (std::is_constant_evaluated()) return detail::select_by_score(token.scores, slot_of, taken);
-#if defined(BUDDY_AVX2)
-    if (__builtin_cpu_supports("avx2")) return detail::select_by_score_avx2(token.scores, slot_of, taken);
-#endif
-    return detail::select_by_score_in_blocks(token.scores, slot_of, taken);
-#endif
+    return detail::best_resident(token.scores, slot_of, taken);
   }
 };
 
