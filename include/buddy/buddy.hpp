@@ -5,6 +5,7 @@
 
 #include <buddy/adapmoe_split.hpp>
 #include <buddy/layer_split.hpp>
+#include <buddy/neighbours.hpp>
 #include <buddy/policies/buddymoe.hpp>
 #include <buddy/policies/eviction/arc.hpp>
 #include <buddy/policies/eviction/belady.hpp>
@@ -26,15 +27,25 @@
 #include <buddy/policies/prediction/markov.hpp>
 #include <buddy/policies/prediction/none.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
+#include <buddy/policies/selection/cache_prior.hpp>
 #include <buddy/policies/selection/coactivation.hpp>
 #include <buddy/policies/selection/live_score.hpp>
 #include <buddy/policies/selection/none.hpp>
+#include <buddy/policies/selection/output_similarity.hpp>
+#include <buddy/policies/selection/precision_by_mass.hpp>
 #include <buddy/policies/selection/random_resident.hpp>
+#include <buddy/policies/selection/rank_window.hpp>
+#include <buddy/policies/selection/router_similarity.hpp>
 #include <buddy/policies/selection/zero_fill.hpp>
+#include <buddy/policies/sensitivity/adapmoe_gate.hpp>
 #include <buddy/policies/sensitivity/always.hpp>
+#include <buddy/policies/sensitivity/drop_cold.hpp>
 #include <buddy/policies/sensitivity/entropy_gate.hpp>
+#include <buddy/policies/sensitivity/keep_top.hpp>
 #include <buddy/policies/sensitivity/margin_gate.hpp>
 #include <buddy/policies/sensitivity/never.hpp>
+#include <buddy/policies/sensitivity/score_gate.hpp>
+#include <buddy/policies/sensitivity/ser_gate.hpp>
 #include <buddy/policies/sensitivity/weight_gate.hpp>
 #include <buddy/policies/transfer/immediate.hpp>
 #include <buddy/policies/transfer/sim_link.hpp>

@@ -48,7 +48,7 @@ struct cache_budget {
   /// @throws config_error when nothing is left
   [[nodiscard]] cache_budget less(std::uint64_t taken) const {
     if (taken >= bytes) detail::throw_config_error("buddy::cache_budget: what is always resident takes all the bytes");
-    return {bytes - taken, layout, layer_bytes};
+    return {bytes - taken, layout, layer_bytes, layer_slots};
   }
 };
 

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
+#include "property/policy_run.hpp"
 
+#include <buddy/policies/selection/cache_prior.hpp>
+#include <buddy/policies/selection/coactivation.hpp>
 #include <buddy/policies/selection/live_score.hpp>
 #include <buddy/policies/selection/none.hpp>
+#include <buddy/policies/selection/output_similarity.hpp>
+#include <buddy/policies/selection/precision_by_mass.hpp>
 #include <buddy/policies/selection/random_resident.hpp>
+#include <buddy/policies/selection/rank_window.hpp>
+#include <buddy/policies/selection/router_similarity.hpp>
 #include <buddy/policies/selection/zero_fill.hpp>
 #include <buddy/testing/archetypes.hpp>
 #include <buddy/testing/selector_laws.hpp>
@@ -19,11 +26,22 @@ using buddy::testing::broken_selector_law;
 // Every shipped selector that needs no table is listed here; a new one that is not is a review finding.
 TEMPLATE_TEST_CASE("a buddy selector keeps the laws", "[conformance][buddy_selector]", buddy::selection::none,
                    buddy::selection::zero_fill, buddy::selection::random_resident, buddy::selection::live_score,
+                   buddy::selection::cache_prior, buddy::selection::rank_window, buddy::selection::precision_by_mass,
                    buddy::testing::archetypes::selector) {
   auto const shape =
       GENERATE(model_shape{1, 1, 1, 1}, model_shape{2, 8, 2, 1}, model_shape{3, 64, 6, 1}, model_shape{1, 1024, 32, 1});
   auto const seed = GENERATE(1U, 2U, 3U);
   CHECK(broken_selector_law(TestType{}, shape, seed) == "");
+}
+
+// And those that need one, here.
+TEMPLATE_TEST_CASE("a buddy selector with a table keeps the laws", "[conformance][buddy_selector]",
+                   buddy::selection::coactivation, buddy::selection::router_similarity,
+                   buddy::selection::output_similarity) {
+  model_shape const shape{3, 64, 6, 1};
+  auto const table = neighbours(shape);
+  auto const seed = GENERATE(1U, 2U, 3U);
+  CHECK(broken_selector_law(TestType{table.ref()}, shape, seed) == "");
 }
 
 namespace {

@@ -46,10 +46,14 @@ using evictions = std::variant<buddy::eviction::lru, buddy::eviction::lru_token,
                                buddy::eviction::random, lfu_persistent, buddy::eviction::arc, buddy::eviction::s3_fifo>;
 using predictors = std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
 using gates = std::variant<buddy::sensitivity::never, buddy::sensitivity::always, buddy::sensitivity::entropy_gate,
-                           buddy::sensitivity::margin_gate, buddy::sensitivity::weight_gate>;
+                           buddy::sensitivity::margin_gate, buddy::sensitivity::weight_gate,
+                           buddy::sensitivity::keep_top, buddy::sensitivity::drop_cold, buddy::sensitivity::ser_gate,
+                           buddy::sensitivity::adapmoe_gate, buddy::sensitivity::score_gate>;
 using selectors =
     std::variant<buddy::selection::none, buddy::selection::random_resident, buddy::selection::coactivation,
-                 buddy::selection::live_score, buddy::selection::zero_fill>;
+                 buddy::selection::live_score, buddy::selection::zero_fill, buddy::selection::router_similarity,
+                 buddy::selection::output_similarity, buddy::selection::cache_prior, buddy::selection::rank_window,
+                 buddy::selection::precision_by_mass>;
 
 inline constexpr std::size_t n_evictions = std::variant_size_v<evictions>;
 inline constexpr std::size_t n_predictors = std::variant_size_v<predictors>;
@@ -110,6 +114,11 @@ struct gate {
   buddy::sensitivity::entropy_gate entropy{};
   buddy::sensitivity::margin_gate margin{};
   buddy::sensitivity::weight_gate weight{};
+  buddy::sensitivity::keep_top top{};
+  buddy::sensitivity::drop_cold cold{};
+  buddy::sensitivity::ser_gate ser{};
+  buddy::sensitivity::adapmoe_gate adapmoe{};
+  buddy::sensitivity::score_gate score{};
 
   BUDDY_HD constexpr buddy::slot_mask replaceable(buddy::token_view const& token) const noexcept {
     switch (kind) {
@@ -121,8 +130,18 @@ struct gate {
         return entropy.replaceable(token);
       case 3:
         return margin.replaceable(token);
-      default:
+      case 4:
         return weight.replaceable(token);
+      case 5:
+        return top.replaceable(token);
+      case 6:
+        return cold.replaceable(token);
+      case 7:
+        return ser.replaceable(token);
+      case 8:
+        return adapmoe.replaceable(token);
+      default:
+        return score.replaceable(token);
     }
   }
 };
@@ -136,6 +155,18 @@ struct selector {
   buddy::selection::coactivation coactivation{};
   buddy::selection::live_score live_score{};
   buddy::selection::zero_fill zero_fill{};
+  buddy::selection::router_similarity router_similarity{};
+  buddy::selection::output_similarity output_similarity{};
+  buddy::selection::cache_prior cache_prior{};
+  buddy::selection::rank_window rank_window{};
+  buddy::selection::precision_by_mass precision_by_mass{};
+
+  /// For the models that read one.
+  void use(buddy::buddy_table_ref table) {
+    coactivation.table = table;
+    router_similarity.table = table;
+    output_similarity.table = table;
+  }
 
   BUDDY_HD constexpr buddy::stand_in select(buddy::token_view const& token, buddy::view<buddy::slot_id const> slot_of,
                                             buddy::expert_set const& taken, std::uint32_t s) const noexcept {
@@ -148,11 +179,42 @@ struct selector {
         return coactivation.select(token, slot_of, taken, s);
       case 3:
         return live_score.select(token, slot_of, taken, s);
-      default:
+      case 4:
         return zero_fill.select(token, slot_of, taken, s);
+      case 5:
+        return router_similarity.select(token, slot_of, taken, s);
+      case 6:
+        return output_similarity.select(token, slot_of, taken, s);
+      case 7:
+        return cache_prior.select(token, slot_of, taken, s);
+      case 8:
+        return rank_window.select(token, slot_of, taken, s);
+      default:
+        return precision_by_mass.select(token, slot_of, taken, s);
     }
   }
 };
+
+/// Settings at which, with few experts a token, every model says both yes and no.
+inline gate eager_gate(std::size_t kind) {
+  gate g{.kind = kind};
+  g.entropy = buddy::sensitivity::entropy_gate::fixed(0.9);
+  g.weight = buddy::sensitivity::weight_gate::fixed(0.35);
+  g.cold = buddy::sensitivity::drop_cold::fixed(0.9);
+  g.ser = buddy::sensitivity::ser_gate::fixed(1, 0.9);
+  g.adapmoe = buddy::sensitivity::adapmoe_gate::fixed(0.2);
+  g.score = buddy::sensitivity::score_gate::fixed(0.15);
+  return g;
+}
+
+inline selector eager_selector(std::size_t kind, buddy::buddy_table_ref table) {
+  selector s{.kind = kind};
+  s.use(table);
+  s.output_similarity.threshold_q16 = 10000;
+  s.rank_window = buddy::selection::rank_window::fixed(6, 1.0, 0.9);
+  s.precision_by_mass = buddy::selection::precision_by_mass::fixed(0.4, 0.7);
+  return s;
+}
 
 using policy = buddy::policy<buddy::slot_cache<eviction>, predictor, gate, selector>;
 

@@ -88,7 +88,8 @@ class plan_laws {
     }
     if (a.how == how::buddy && !was_resident(a.expert)) return "a buddy is resident";
     if (a.how != how::own && !is_stand_in(a) && a.how != config_.on_refused) return "a refused slot ends as configured";
-    if ((a.how == how::host || a.how == how::drop) && a.slot != buddy::no_slot) return "host and drop have no slot";
+    if ((a.how == how::host || a.how == how::drop || a.how == how::low_precision) && a.slot != buddy::no_slot)
+      return "host, drop and a low-precision copy have no slot";
     return nullptr;
   }
 

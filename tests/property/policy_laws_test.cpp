@@ -57,7 +57,8 @@ class verdict {
 
 /// That nothing was left out which could have broken a law.
 void check_everything_happened(buddy::layer_counters const& n) {
-  for (auto const r : {resolution::own, resolution::buddy, resolution::fetch, resolution::host, resolution::drop})
+  for (auto const r : {resolution::own, resolution::buddy, resolution::low_precision, resolution::fetch,
+                       resolution::host, resolution::drop})
     CHECK(n.slots_ending(r) > 0);
   for (std::size_t why = 0; why != buddy::n_refusals; ++why)
     CHECK((n.refusals[why] > 0) == (why != static_cast<std::size_t>(buddy::refusal::exact_mode)));

@@ -31,15 +31,11 @@ struct run_settings {
 };
 
 inline chosen::gate gate_of(run_settings const& s) {
-  chosen::gate gate{.kind = s.models.gate};
-  gate.entropy = buddy::sensitivity::entropy_gate::fixed(0.9);
-  gate.weight = buddy::sensitivity::weight_gate::fixed(0.35);
-  return gate;
+  return chosen::eager_gate(s.models.gate);
 }
 
 inline chosen::selector selector_of(run_settings const& s, buddy::buddy_table_ref table) {
-  chosen::selector selector{.kind = s.models.selector};
-  selector.coactivation.table = table;
+  chosen::selector selector = chosen::eager_selector(s.models.selector, table);
   selector.coactivation.eta_q16 = s.seed % 2 == 0 ? 0 : buddy::q16_one / 2;
   return selector;
 }

@@ -31,6 +31,15 @@ TEST_CASE("cache_budget refuses a ratio that is no share or leaves no slot", "[u
   CHECK_THROWS_AS(buddy::cache_budget::from_ratio(shape, bad), buddy::config_error);
 }
 
+TEST_CASE("a budget pays for what is always resident", "[unit][cache_budget]") {
+  auto const budget = buddy::cache_budget::from_ratio(shape, 0.5, buddy::pool_layout::global);
+  auto const left = budget.less(3 * 100 * 2);  // 1500 bytes less a copy of 2 bytes of each of 300 experts
+  CHECK(left.bytes == 900);
+  CHECK(left.layout == buddy::pool_layout::global);
+  CHECK_THROWS_AS(budget.less(1500), buddy::config_error);
+  CHECK_THROWS_AS(budget.less(std::numeric_limits<std::uint64_t>::max()), buddy::config_error);
+}
+
 TEST_CASE("record sizes are the shape's unless the budget names them", "[unit][cache_budget]") {
   CHECK(buddy::detail::record_sizes(shape, {}) == std::vector<std::uint64_t>{10, 10, 10});
   CHECK(buddy::detail::record_sizes(shape, {.layer_bytes = {1, 2, 3}}) == std::vector<std::uint64_t>{1, 2, 3});

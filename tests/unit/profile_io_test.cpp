@@ -41,7 +41,11 @@ buddy::profile small_profile(bool with_weights = true, bool with_router = true) 
   }
   std::vector<float> const rows{1, 0, 0, 1, 1, 1, 2, 1, -1, 0};
   for (std::uint16_t l = 0; with_router && l != 2; ++l) builder.router_rows(l, {rows.data(), 10});
-  return builder.finish();
+  auto p = builder.finish();
+  p.output_cosine = p.router_cosine;
+  for (float const c : p.router_cosine) p.output_cka.push_back(c * c);
+  for (float const c : p.router_cosine) p.output_frobenius.push_back(0.5F + 0.5F * c);
+  return p;
 }
 
 using texts = std::map<std::string, std::string>;
@@ -64,6 +68,9 @@ void write_unchecked(std::filesystem::path const& path, buddy::profile const& p,
   add("min_weighted", {2, 5, 5}, p.min_weighted);
   add("entropy_percentiles", {2, 101}, p.entropy_percentiles);
   add("router_cosine", {2, 5, 5}, p.router_cosine);
+  add("output_cosine", {2, 5, 5}, p.output_cosine);
+  add("output_cka", {2, 5, 5}, p.output_cka);
+  add("output_frobenius", {2, 5, 5}, p.output_frobenius);
   file.write(path);
 }
 
@@ -158,7 +165,13 @@ TEST_CASE("a profile with impossible counts is refused", "[unit][profile_io]") {
   CHECK(has(error_after([](profile& p) { p.entropy_percentiles[101 + 100] = 0; }), "must not fall at [1, 100]"));
   CHECK(has(error_after([&](profile& p) { p.router_cosine[pair(p, 0, 1)] = 1.5F; }), "'router_cosine': must be in"));
   CHECK(has(error_after([&](profile& p) { p.router_cosine[pair(p, 0, 1)] = 0.25F; }), "'router_cosine': must be symm"));
+  CHECK(
+      has(error_after([&](profile& p) { p.output_cosine[pair(p, 0, 1)] = -1.5F; }), "'output_cosine': must be in [-1"));
+  CHECK(has(error_after([&](profile& p) { p.output_cka[pair(p, 0, 1)] = -0.5F; }), "'output_cka': must be in [0, 1]"));
+  CHECK(has(error_after([&](profile& p) { p.output_cka[pair(p, 0, 1)] = 0.125F; }), "'output_cka': must be symm"));
+  CHECK(has(error_after([&](profile& p) { p.output_frobenius[pair(p, 1, 2)] = 2.0F; }), "'output_frobenius': must be"));
   float const nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(has(error_after([&](profile& p) { p.output_frobenius[pair(p, 0, 1)] = nan; }), "'output_frobenius': must be"));
   CHECK(has(error_after([&](profile& p) { p.router_cosine[pair(p, 0, 1)] = nan; }), "'router_cosine': must be in"));
 }
 
@@ -180,7 +193,8 @@ TEST_CASE("a profile whose metadata do not fit is refused", "[unit][profile_io]"
     CHECK(has(error_with({}, name), "'" + std::string(name) + "'"));
     CHECK(has(error_with({}, name), "is missing"));
   }
-  CHECK(error_with({}, "min_weighted") == "no error");  // optional
+  for (auto const* const name : {"min_weighted", "router_cosine", "output_cosine", "output_cka", "output_frobenius"})
+    CHECK(error_with({}, name) == "no error");  // optional
 }
 
 TEST_CASE("a profile of another element type is refused", "[unit][profile_io]") {
