@@ -189,8 +189,7 @@ TEST_CASE("every gate and selector decides on the device as on the host", "[cuda
     random_routing routing(shape, 37, seed);
     host.take(routing.next());
     auto device_selector = selector_of(s, ref);
-    device_selector.coactivation.table = {list_experts.all(), list_similarities.all(), list_lengths.all(),
-                                          ref.n_experts, ref.stride};
+    device_selector.use({list_experts.all(), list_similarities.all(), list_lengths.all(), ref.n_experts, ref.stride});
     device_decision const device{host, 1, false};
     REQUIRE(buddy::cuda::decide(device.arrays(), {}, gate_of(s), device_selector, cudaStream_t{}) == cudaSuccess);
     emulate_decide(host.arrays(1), {}, gate_of(s), selector_of(s, ref));

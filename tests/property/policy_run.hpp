@@ -30,9 +30,7 @@ struct run_settings {
   std::uint64_t seed{};
 };
 
-inline chosen::gate gate_of(run_settings const& s) {
-  return chosen::eager_gate(s.models.gate);
-}
+inline chosen::gate gate_of(run_settings const& s) { return chosen::eager_gate(s.models.gate); }
 
 inline chosen::selector selector_of(run_settings const& s, buddy::buddy_table_ref table) {
   chosen::selector selector = chosen::eager_selector(s.models.selector, table);
