@@ -20,24 +20,21 @@ namespace buddy::inline v0::cuda {
 
 namespace detail {
 
-inline constexpr std::uint32_t decide_warps = 16;  // of a block: one for each token of a small batch
+inline constexpr std::uint32_t decide_warps = 8;  // of a block: as many registers as a thread can have
 
-/// Rows in the order of the tokens when a window links them, else all at once.
+/// Each warp its rows; when a window links the rows, the first warp takes all of them, token after token.
 template <class Gate, class Selector>
 __device__ void resolve_rows_of_block(layer_arrays const& a, decision_rules const& rules, Gate const& gate,
                                       Selector const& selector, refusal closed, std::uint32_t first,
                                       std::uint32_t stride) {
   device_warp const warp;
   std::uint32_t const own = threadIdx.x / device_warp::n_lanes;
-  if (a.window == nullptr) {
-    for (std::uint32_t t = first + own; t < a.n_tokens; t += stride)
-      resolve_row_of(warp, a, rules, gate, selector, closed, max_top_k, t);
-    return;
-  }
-  if (own != 0) return;  // one warp, token after token: each row's budget hangs on the rows before it
-  for (std::uint32_t t = 0; t != a.n_tokens; ++t) {
-    std::uint32_t const budget = a.window->left(a.window_rows);
+  bool const linked = a.window != nullptr;
+  if (linked && own != 0) return;
+  for (std::uint32_t t = first + own; t < a.n_tokens; t += linked ? 1 : stride) {
+    std::uint32_t const budget = linked ? a.window->left(a.window_rows) : max_top_k;
     std::uint32_t const given = resolve_row_of(warp, a, rules, gate, selector, closed, budget, t);
+    if (!linked) continue;
     warp.sync();
     if (device_warp::lane() == 0) a.window->push(a.window_rows, given);
     warp.sync();
@@ -45,7 +42,7 @@ __device__ void resolve_rows_of_block(layer_arrays const& a, decision_rules cons
 }
 
 template <std::uint32_t PerLane, class Gate, class Selector>
-BUDDY_KERNEL void __launch_bounds__(decide_warps* device_warp::n_lanes)
+BUDDY_KERNEL void __launch_bounds__(decide_warps* device_warp::n_lanes, 1)
     decide_kernel(layer_arrays a, decision_rules rules, Gate gate, Selector selector) {
   __shared__ std::uint32_t batch[device_warp::n_lanes];
   if (threadIdx.x < device_warp::n_lanes) batch[threadIdx.x] = 0;
@@ -86,8 +83,7 @@ template <sensitivity_estimator Gate, buddy_selector Selector>
                                  Selector const& selector, cudaStream_t stream) noexcept {
   if (a.n_tokens == 0) return cudaSuccess;
   if (a.logits != nullptr && a.scores == nullptr) return cudaErrorInvalidValue;
-  if (a.logits == nullptr || a.n_experts <= 64) return detail::launch_decide<2>(a, rules, gate, selector, stream);
-  if (a.n_experts <= 256) return detail::launch_decide<8>(a, rules, gate, selector, stream);
+  if (a.logits == nullptr || a.n_experts <= 256) return detail::launch_decide<8>(a, rules, gate, selector, stream);
   return detail::launch_decide<32>(a, rules, gate, selector, stream);
 }
 

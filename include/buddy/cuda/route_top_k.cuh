@@ -43,7 +43,6 @@ cudaError_t launch_route(layer_arrays const& a, decision_rules const& rules, cud
   if (a.n_tokens == 0) return cudaSuccess;
   if (a.logits == nullptr || a.scores == nullptr) return cudaErrorInvalidValue;
   decision_rules const rules{.router = rule};
-  if (a.n_experts <= 64) return detail::launch_route<2>(a, rules, stream);
   if (a.n_experts <= 256) return detail::launch_route<8>(a, rules, stream);
   return detail::launch_route<32>(a, rules, stream);
 }
