@@ -51,7 +51,7 @@ class reuse_distances {
       : shape_((validate(shape), shape)), layout_(layout) {
     std::uint32_t const n_pools = layout == pool_layout::global ? 1 : shape.n_layers;
     auto const n_keys = static_cast<std::uint32_t>(shape.n_keys() / n_pools);
-    for (std::uint32_t p = 0; p != n_pools; ++p) pools_.push_back(pool(n_keys, shape.top_k));
+    for (std::uint32_t p = 0; p != n_pools; ++p) pools_.push_back(counted_pool(n_keys, shape.top_k));
   }
 
   /// One token at one layer. Time O(top_k log experts of the pool + top_k^3).
@@ -100,8 +100,8 @@ class reuse_distances {
   }
 
  private:
-  struct pool {
-    pool(std::uint32_t n_keys, std::uint32_t top_k) : order(n_keys), depths(n_keys + 1) {
+  struct counted_pool {
+    counted_pool(std::uint32_t n_keys, std::uint32_t top_k) : order(n_keys), depths(n_keys + 1) {
       for (std::uint32_t slots = 1; slots < top_k; ++slots) tiny.emplace_back(slots);
     }
 
@@ -131,7 +131,7 @@ class reuse_distances {
 
   model_shape shape_;
   pool_layout layout_;
-  std::vector<pool> pools_;  // 1, or [n_layers]
+  std::vector<counted_pool> pools_;  // 1, or [n_layers]
 };
 
 /// The curve of each pool when these tokens of a trace meet it empty.
