@@ -39,7 +39,8 @@ class copy_planner {
   /// The router asked for a resident expert.
   void hit(expert_key key, layer_counters& count) noexcept {
     auto& was_prefetched = prefetched_[shape_.index(key)];
-    count.useful_prefetches += was_prefetched;
+    if (was_prefetched == 0) return;
+    ++count.useful_prefetches;
     was_prefetched = 0;
   }
 

@@ -15,6 +15,45 @@
 
 namespace buddy::inline v0 {
 
+namespace detail {
+
+/// Weight of one slot that was not resident, before any renormalisation.
+/// @param a        the slot, whose weight is the router's; adjusted
+/// @param scale    of the stand-in's output
+/// @returns whether the weight is another now
+BUDDY_HD inline bool adjust_gate_weight(assignment& a, std::uint16_t missing, q16 scale, view<float const> scores,
+                                        weight_mode mode) noexcept {
+  bool changed = false;
+  if (a.how == resolution::drop) {
+    a.weight = 0.0F;
+    changed = true;
+  } else if (a.how == resolution::buddy && mode == weight_mode::own && !scores.empty()) {
+    float const of_missing = scores[missing];
+    a.weight = of_missing > 0.0F ? product(scores[a.expert], a.weight / of_missing) : 0.0F;
+    changed = true;
+  }
+  if (scale != q16_one) {
+    a.weight = product(a.weight, static_cast<float>(scale) / 65536.0F);
+    changed = true;
+  }
+  return changed;
+}
+
+/// Scales a token's weights so that they add up to the router's again, where there is anything to scale.
+BUDDY_HD inline void restore_weight_sum(view<float const> weights, view<assignment> row) noexcept {
+  float before = 0.0F;
+  float after = 0.0F;
+  for (std::uint32_t s = 0; s != row.size; ++s) {
+    before += weights[s];
+    after += row[s].weight;
+  }
+  if (!(after > 0.0F)) return;
+  float const factor = before / after;
+  for (assignment& slot : row) slot.weight = product(slot.weight, factor);
+}
+
+}  // namespace detail
+
 /// Writes `assignment::weight` for one token.
 ///
 /// Hits keep their weight. A buddy gets the missing expert's (`keep`) or its own, brought to the scale of the model's
@@ -31,29 +70,10 @@ BUDDY_HD inline void assign_gate_weights(view<std::uint16_t const> experts, view
   bool changed = false;
   for (std::uint32_t s = 0; s != row.size; ++s) {
     row[s].weight = weights[s];
-    if (row[s].how == resolution::drop) {
-      row[s].weight = 0.0F;
-      changed = true;
-    } else if (row[s].how == resolution::buddy && mode == weight_mode::own && !scores.empty()) {
-      float const of_missing = scores[experts[s]];
-      row[s].weight = of_missing > 0.0F ? detail::product(scores[row[s].expert], weights[s] / of_missing) : 0.0F;
-      changed = true;
-    }
-    if (!ends.empty() && ends[s].scale_q16 != q16_one) {
-      row[s].weight = detail::product(row[s].weight, static_cast<float>(ends[s].scale_q16) / 65536.0F);
-      changed = true;
-    }
+    q16 const scale = ends.empty() ? q16_one : ends[s].scale_q16;
+    changed |= detail::adjust_gate_weight(row[s], experts[s], scale, scores, mode);
   }
-  if (!renormalise || !changed) return;
-  float before = 0.0F;
-  float after = 0.0F;
-  for (std::uint32_t s = 0; s != row.size; ++s) {
-    before += weights[s];
-    after += row[s].weight;
-  }
-  if (!(after > 0.0F)) return;
-  float const factor = before / after;
-  for (assignment& slot : row) slot.weight = detail::product(slot.weight, factor);
+  if (renormalise && changed) detail::restore_weight_sum(weights, row);
 }
 
 }  // namespace buddy::inline v0

@@ -16,16 +16,15 @@
 #include <buddy/gate_weights.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/model_shape.hpp>
+#include <buddy/policy_checks.hpp>
 #include <buddy/policy_config.hpp>
 #include <buddy/replacement_window.hpp>
 #include <buddy/resolver.hpp>
 #include <buddy/routing.hpp>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -43,7 +42,7 @@ class policy {
   /// shape
   policy(model_shape const& shape, Cache cache, Predictor predictor, Sensitivity sensitivity, Selector selector,
          policy_config const& config = {})
-      : shape_(checked(shape, config, cache, predictor, sensitivity, selector)),
+      : shape_(detail::checked_parts(shape, config, cache, predictor, sensitivity, selector)),
         config_(config),
         beta_(static_cast<q16>(config.beta.value_or(0.0) * q16_one)),
         cache_(std::move(cache)),
@@ -51,11 +50,12 @@ class policy {
         sensitivity_(sensitivity),
         selector_(selector),
         window_(config.replacement_ratio, config.ratio_window, shape.top_k),
-        batch_(shape.n_experts),
+        batch_(shape.n_experts, config.max_tokens),
         assignments_(std::size_t{config.max_tokens} * shape.top_k),
         copies_(shape, config.refill_after, prefetch_width(shape, config)),
         predicted_(prefetch_width(shape, config)),
-        counters_(shape.n_layers * n_phases) {}
+        counters_(shape.n_layers * n_phases),
+        clock_{0, 0, shape.n_layers} {}
 
   [[nodiscard]] model_shape const& shape() const noexcept { return shape_; }
   [[nodiscard]] policy_config const& config() const noexcept { return config_; }
@@ -83,16 +83,20 @@ class policy {
     BUDDY_ASSERT(r.experts.size == r.n_tokens * shape_.top_k && r.weights.size == r.experts.size);
     BUDDY_ASSERT(config_.weights != weight_mode::own || !r.scores.empty());
     next_layer_ = layer + 1;
-    clock_ = {clock_.step, layer, shape_.n_layers};
+    clock_.layer = layer;
     cache_.begin_batch(clock_);
     copies_.begin_batch();
-    assignments_.resize(r.experts.size);
 
     auto const slot_of = cache_.residents(layer);
-    batch_.collect(r.experts, slot_of);
+    batch_.collect(r.experts, slot_of, r.n_tokens);
     count_lookups(r);
-    resolve_rows(layer, r, slot_of);
-    place(layer, r);
+    assign_hits(r, slot_of);
+    if (batch_.missing() == 0) {
+      take_hits(layer, r);
+    } else {
+      resolve_rows(layer, r, slot_of);
+      place(layer, r);
+    }
     predictor_.observe(layer, r);
     plan_ = {layer,
              r.n_tokens,
@@ -142,29 +146,6 @@ class policy {
   }
 
  private:
-  static model_shape const& checked(model_shape const& shape, policy_config const& config, Cache const& cache,
-                                    Predictor const& predictor, Sensitivity const& sensitivity,
-                                    Selector const& selector) {
-    validate(shape);
-    validate(config);
-    if constexpr (requires { cache.shape() == shape; }) {
-      if (!(cache.shape() == shape)) detail::throw_config_error("buddy::policy: the cache was made for another shape");
-    }
-    require_fit(predictor, shape);
-    require_fit(sensitivity, shape);
-    require_fit(selector, shape);
-    return shape;
-  }
-
-  template <class Component>
-  static void require_fit(Component const& component, model_shape const& shape) {
-    if constexpr (detail::has_fits<Component>) {
-      if (component.fits(shape)) return;
-      std::string const name{name_of(component)};
-      detail::throw_config_error(("buddy::policy: the tables of " + name + " are of another shape").c_str());
-    }
-  }
-
   /// A prediction names no expert twice, so a greater width is of no use.
   static std::uint32_t prefetch_width(model_shape const& shape, policy_config const& config) noexcept {
     return config.prefetch_width == 0 ? shape.top_k : std::min<std::uint32_t>(config.prefetch_width, shape.n_experts);
@@ -189,59 +170,99 @@ class policy {
     return refusal::none;
   }
 
+  /// Every routed slot as a hit; those that miss have no memory slot yet.
+  void assign_hits(routing const& r, view<slot_id const> slot_of) noexcept {
+    assignments_.resize(r.experts.size);
+    auto const slots = assignments_.all();
+    for (std::uint32_t i = 0; i != slots.size; ++i)
+      slots[i] = {r.experts[i], resolution::own, refusal::none, slot_of[r.experts[i]], r.weights[i], 0};
+  }
+
+  /// The common case: nothing is missing, nothing moves.
+  void take_hits(std::uint16_t layer, routing const& r) noexcept {
+    auto const slots = assignments_.all();
+    auto& count = at(layer);
+    for (std::uint32_t i = 0; i != slots.size; ++i) {
+      cache_.protect(slots[i].slot);
+      if (batch_.first_use(i)) take_hit({layer, r.experts[i]}, slots[i].slot, count);
+    }
+    window_.push_rows_without(r.n_tokens);
+    count.slots[static_cast<std::size_t>(resolution::own)] += slots.size;
+  }
+
+  void take_hit(expert_key wanted, slot_id slot, layer_counters& count) noexcept {
+    cache_.touch(slot);
+    copies_.hit(wanted, count);
+  }
+
   void resolve_rows(std::uint16_t layer, routing const& r, view<slot_id const> slot_of) noexcept {
-    std::array<q16, max_top_k> shares;
-    std::array<slot_outcome, max_top_k> outcomes;
     row_rules rules{closed(), config_.on_refused, config_.order, config_.rho, max_top_k};
     for (std::uint32_t t = 0; t != r.n_tokens; ++t) {
-      std::uint32_t const first = t * shape_.top_k;
-      auto const experts = r.experts.part(first, shape_.top_k);
-      auto const weights = r.weights.part(first, shape_.top_k);
-      auto const scores = r.scores.empty() ? r.scores : r.scores.part(t * shape_.n_experts, shape_.n_experts);
-      view<slot_outcome> const out{outcomes.data(), shape_.top_k};
       rules.window_budget = window_.left();
-      if (batch_.missing() != 0) normalise(weights, {shares.data(), shape_.top_k});
-      token_view const token{
-          layer, clock_.step * config_.max_tokens + t, experts, {shares.data(), shape_.top_k}, scores};
-      std::uint32_t const given = resolve_row(token, slot_of, rules, sensitivity_, selector_, out);
-      window_.push(given);
-      auto const row = assignments_.all().part(first, shape_.top_k);
-      for (std::uint32_t s = 0; s != row.size; ++s)
-        row[s] = {out[s].expert, out[s].how, out[s].why, no_slot, 0.0F, out[s].rank};
-      assign_gate_weights(experts, weights, scores, config_.weights, config_.renormalise, row, out);
+      window_.push(batch_.missing_slots(t) == 0 ? 0 : resolve_token(layer, r, t, slot_of, rules));
     }
   }
 
-  /// Gives every assignment its slot: protects all that the batch reads, then takes the slots in order, then lets the
-  /// misses that were not fetched earn their refill from what is left.
+  /// @returns the number of stand-ins given to token `t`
+  std::uint32_t resolve_token(std::uint16_t layer, routing const& r, std::uint32_t t, view<slot_id const> slot_of,
+                              row_rules const& rules) noexcept {
+    std::uint32_t const k = shape_.top_k;
+    auto const experts = r.experts.part(t * k, k);
+    auto const weights = r.weights.part(t * k, k);
+    auto const scores = r.scores.empty() ? r.scores : r.scores.part(t * shape_.n_experts, shape_.n_experts);
+    q16 shares[max_top_k];
+    slot_outcome ends[max_top_k];
+    normalise(weights, {shares, k});
+    token_view const token{layer, clock_.step * config_.max_tokens + t, experts, {shares, k}, scores};
+    slot_mask const missing = batch_.missing_slots(t);
+    std::uint32_t const given = resolve_misses(token, missing, slot_of, rules, sensitivity_, selector_, {ends, k});
+    auto const row = assignments_.all().part(t * k, k);
+    bool changed = false;
+    for (slot_mask left = missing; left != 0; left &= left - 1) {
+      std::uint32_t const s = first_slot(left);
+      slot_id const slot = ends[s].how == resolution::buddy ? slot_of[ends[s].expert] : no_slot;
+      row[s] = {ends[s].expert, ends[s].how, ends[s].why, slot, weights[s], ends[s].rank};
+      changed |= detail::adjust_gate_weight(row[s], experts[s], ends[s].scale_q16, scores, config_.weights);
+    }
+    if (changed && config_.renormalise) detail::restore_weight_sum(weights, row);
+    return given;
+  }
+
+  /// Protects all that the batch reads, then takes the slots in order, then lets the misses that were not fetched earn
+  /// their refill from what is left.
   void place(std::uint16_t layer, routing const& r) noexcept {
     auto const slots = assignments_.all();
     auto& count = at(layer);
-    for (assignment& a : slots) {
-      if (a.how != resolution::own && a.how != resolution::buddy) continue;
-      a.slot = cache_.slot_of({layer, a.expert});
-      cache_.protect(a.slot);
-    }
+    for (assignment const& a : slots)
+      if (a.slot != no_slot) cache_.protect(a.slot);
     for (std::uint32_t i = 0; i != slots.size; ++i) {
-      expert_key const wanted{layer, r.experts[i]};
       if (slots[i].how == resolution::fetch) {
-        slots[i].slot = copies_.fetch(wanted, cache_, count);
+        slots[i].slot = copies_.fetch({layer, r.experts[i]}, cache_, count);
       } else if (slots[i].how == resolution::own && batch_.first_use(i)) {
-        cache_.touch(slots[i].slot);
-        copies_.hit(wanted, count);
+        take_hit({layer, r.experts[i]}, slots[i].slot, count);
       }
     }
-    for (std::uint32_t i = 0; i != slots.size; ++i) {
-      count_slot(slots[i], count);
-      if (slots[i].how == resolution::own || slots[i].how == resolution::fetch) continue;
-      if (slots[i].how == resolution::host) copies_.compute_on_host(slots[i].expert);
-      if (batch_.first_use(i)) copies_.earn_refill({layer, r.experts[i]}, cache_, count);
+    std::uint32_t n_missing = 0;
+    for (std::uint32_t t = 0; t != r.n_tokens; ++t) {
+      for (slot_mask left = batch_.missing_slots(t); left != 0; left &= left - 1) {
+        settle_miss(layer, r, t * shape_.top_k + first_slot(left), count);
+        ++n_missing;
+      }
     }
+    count.slots[static_cast<std::size_t>(resolution::own)] += slots.size - n_missing;
   }
 
-  static void count_slot(assignment const& a, layer_counters& count) noexcept {
+  void settle_miss(std::uint16_t layer, routing const& r, std::uint32_t i, layer_counters& count) noexcept {
+    assignment const& a = assignments_[i];
+    count_miss(a, count);
+    if (a.how == resolution::fetch) return;
+    if (a.how == resolution::host) copies_.compute_on_host(a.expert);
+    if (batch_.first_use(i)) copies_.earn_refill({layer, r.experts[i]}, cache_, count);
+  }
+
+  static void count_miss(assignment const& a, layer_counters& count) noexcept {
     ++count.slots[static_cast<std::size_t>(a.how)];
-    if (a.how != resolution::own) ++count.refusals[static_cast<std::size_t>(a.why)];
+    ++count.refusals[static_cast<std::size_t>(a.why)];
     if (a.how == resolution::buddy) count.stand_in_rank_sum += a.rank;
   }
 

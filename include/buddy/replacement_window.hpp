@@ -62,10 +62,19 @@ class replacement_window {
   /// Stand-ins the next row may give.
   [[nodiscard]] std::uint32_t left() const noexcept { return state_.left(given_.data()); }
 
-  /// Enters the next row.
-  void push(std::uint32_t given) noexcept { state_.push(given_.data(), given); }
+  /// Enters the next row. A window that limits nothing remembers nothing.
+  void push(std::uint32_t given) noexcept {
+    if (limits()) state_.push(given_.data(), given);
+  }
+
+  /// Enters rows that were given none.
+  void push_rows_without(std::uint32_t n_rows) noexcept {
+    for (std::uint32_t i = 0; limits() && i != n_rows; ++i) state_.push(given_.data(), 0);
+  }
 
  private:
+  [[nodiscard]] bool limits() const noexcept { return state_.ratio_q32 < replacement_window_state::one; }
+
   replacement_window_state state_;
   std::vector<std::uint32_t> given_;  // [rows] ring: stand-ins of each row
 };

@@ -46,35 +46,33 @@ namespace detail {
 /// The missing slot to serve next. @pre missing != 0
 [[nodiscard]] BUDDY_HD constexpr std::uint32_t next_missing(slot_mask missing, token_view const& token,
                                                             budget_order order) noexcept {
-  std::uint32_t best = max_top_k;
-  for (std::uint32_t s = 0; s != token.experts.size; ++s) {
-    if ((missing >> s & 1) == 0) continue;
-    if (order == budget_order::router) return s;
-    if (best == max_top_k || token.shares[s] <= token.shares[best]) best = s;
+  std::uint32_t best = first_slot(missing);
+  if (order == budget_order::router) return best;
+  for (missing &= missing - 1; missing != 0; missing &= missing - 1) {
+    std::uint32_t const s = first_slot(missing);
+    if (token.shares[s] <= token.shares[best]) best = s;
   }
   return best;
 }
 
 }  // namespace detail
 
-/// Resolves the routed slots of one token.
+/// Resolves the missing slots of one token, where the caller knows which those are; `out` of the others stays as it is.
 ///
-/// Hits end as `own`. Misses ask, in `rules.order`: is the row open, does the gate bear it, is a stand-in left in the
-/// token's and in the window's budget, does the selector find one? A token never gets one expert twice.
+/// Misses ask, in `rules.order`: is the row open, does the gate bear it, is a stand-in left in the token's and in the
+/// window's budget, does the selector find one? A token never gets one expert twice.
+/// @param missing  the routed slots whose experts are not among the residents
 /// @param slot_of  [n_experts] slots of this layer's residents, `no_slot` for the rest
-/// @param out      [top_k] how each slot ends
+/// @param out      [top_k] how each missing slot ends
 /// @returns the number of stand-ins given
 /// Time O(top_k) plus the gate once and the selector once for each miss. No allocation.
 template <sensitivity_estimator Gate, buddy_selector Selector>
-BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_id const> slot_of,
-                                             row_rules const& rules, Gate const& gate, Selector const& selector,
-                                             view<slot_outcome> out) noexcept {
-  slot_mask missing = 0;
-  for (std::uint32_t s = 0; s != token.experts.size; ++s) {
-    std::uint16_t const expert = token.experts[s];
-    bool const hit = slot_of[expert] != no_slot;
-    out[s] = {hit ? resolution::own : rules.otherwise, hit ? refusal::none : rules.closed, expert, 0, q16_one};
-    if (!hit) missing |= slot_mask{1} << s;
+BUDDY_HD constexpr std::uint32_t resolve_misses(token_view const& token, slot_mask missing, view<slot_id const> slot_of,
+                                                row_rules const& rules, Gate const& gate, Selector const& selector,
+                                                view<slot_outcome> out) noexcept {
+  for (slot_mask left = missing; left != 0; left &= left - 1) {
+    std::uint32_t const s = first_slot(left);
+    out[s] = {rules.otherwise, rules.closed, token.experts[s], 0, q16_one};
   }
   if (missing == 0 || rules.closed != refusal::none) return 0;
 
@@ -102,6 +100,22 @@ BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_
     }
   }
   return given;
+}
+
+/// Resolves the routed slots of one token: hits end as `own`, the others as `resolve_misses` says.
+/// @param out  [top_k] how each slot ends
+/// @returns the number of stand-ins given
+template <sensitivity_estimator Gate, buddy_selector Selector>
+BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_id const> slot_of,
+                                             row_rules const& rules, Gate const& gate, Selector const& selector,
+                                             view<slot_outcome> out) noexcept {
+  slot_mask missing = 0;
+  for (std::uint32_t s = 0; s != token.experts.size; ++s) {
+    std::uint16_t const expert = token.experts[s];
+    out[s] = {resolution::own, refusal::none, expert, 0, q16_one};
+    if (slot_of[expert] == no_slot) missing |= slot_mask{1} << s;
+  }
+  return resolve_misses(token, missing, slot_of, rules, gate, selector, out);
 }
 
 }  // namespace buddy::inline v0

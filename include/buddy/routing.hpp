@@ -8,6 +8,7 @@
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
+#include <bit>
 #include <cstdint>
 
 namespace buddy::inline v0 {
@@ -27,6 +28,17 @@ struct routing {
 using slot_mask = std::uint32_t;
 
 static_assert(max_top_k <= 32, "slot_mask has one bit for each routed slot");
+
+/// The lowest slot of a mask. @pre mask != 0
+[[nodiscard]] BUDDY_HD constexpr std::uint32_t first_slot(slot_mask mask) noexcept {
+#if defined(__CUDA_ARCH__)
+  std::uint32_t s = 0;
+  while ((mask >> s & 1) == 0) ++s;
+  return s;
+#else
+  return static_cast<std::uint32_t>(std::countr_zero(mask));
+#endif
+}
 
 /// All that a gate or a selector may know of one token.
 struct token_view {
