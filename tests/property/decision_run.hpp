@@ -4,9 +4,9 @@
 
 #include "property/random_routing.hpp"
 
+#include <buddy/cuda/emulated_warp.hpp>
 #include <buddy/cuda/layer_decision.hpp>
 #include <buddy/model_shape.hpp>
-#include <buddy/testing/emulated_warp.hpp>
 
 #include <algorithm>
 #include <array>
@@ -86,7 +86,7 @@ struct decision_arrays {
 template <class Gate, class Selector>
 void emulate_decide(buddy::cuda::layer_arrays const& a, buddy::cuda::decision_rules const& rules, Gate const& gate,
                     Selector const& selector) {
-  buddy::testing::emulated_warp const warp;
+  buddy::cuda::emulated_warp const warp;
   std::array<std::uint32_t, 32> batch{};
   for (std::uint32_t t = 0; t != a.n_tokens; ++t) buddy::cuda::route_row<32>(warp, a, rules, t, batch.data());
   auto const closed = buddy::cuda::closed_batch(warp, a, rules, batch.data());

@@ -4,6 +4,7 @@
 #include "property/decision_run.hpp"
 #include "property/policy_run.hpp"
 
+#include <buddy/cuda/miss_queue.hpp>
 #include <buddy/testing/dice.hpp>
 
 #include <cstdint>
@@ -128,4 +129,35 @@ TEST_CASE("the kernel stamps the slots that were hit with the step", "[property]
   emulate_decide(a.arrays(0), {}, buddy::sensitivity::never{}, buddy::selection::none{});
   CHECK(a.last_use == std::vector<std::uint32_t>{0, 0, 0, 9});
   CHECK(a.slots == std::vector<buddy::slot_id>{buddy::slot_id{3}, buddy::no_slot});
+}
+
+TEST_CASE("the kernel tells the host of every slot that missed", "[property][decide]") {
+  // Top-10 of 12, expert 4 and 7 resident: 8 missing slots in one record, none in a second; without expert 7 there
+  // are 9.
+  auto const without_seven = GENERATE(false, true);
+  decision_arrays a{{.n_layers = 1, .n_experts = 12, .top_k = 10, .expert_bytes = 1}, 1};
+  a.step = 300;
+  a.slot_of[4] = buddy::slot_id{0};
+  if (!without_seven) a.slot_of[7] = buddy::slot_id{1};
+  for (std::uint16_t s = 0; s != 10; ++s) a.experts[s] = s;
+  a.weights.assign(10, 0.1F);
+  std::vector<buddy::cuda::miss_record> records(4);
+  std::uint32_t tail = 0;
+  buddy::cuda::miss_ring_control control;
+  auto arrays = a.arrays(5);
+  arrays.misses = {records.data(), &tail, &control, 4};
+  emulate_decide(arrays, {.otherwise = buddy::resolution::host}, buddy::sensitivity::never{}, buddy::selection::none{});
+  std::vector<std::uint16_t> told;
+  buddy::cuda::miss_reader reader{{records.data(), 4}, tail};
+  auto const n = reader.drain([&](buddy::cuda::miss_record const& r) {
+    CHECK(r.layer == 5);
+    CHECK(r.step == 44);  // 300 - 256
+    for (std::uint32_t i = 0; i != r.size; ++i) {
+      told.push_back(r.experts[i]);
+      CHECK(r.ending(i) == buddy::resolution::host);
+    }
+  });
+  CHECK(n == (without_seven ? 2 : 1));
+  CHECK(told == (without_seven ? std::vector<std::uint16_t>{0, 1, 2, 3, 5, 6, 7, 8, 9}
+                               : std::vector<std::uint16_t>{0, 1, 2, 3, 5, 6, 8, 9}));
 }

@@ -2,12 +2,12 @@
 // The router as a warp computes it is the router as it is written down, for any logits.
 #include "catch.hpp"
 
+#include <buddy/cuda/emulated_warp.hpp>
 #include <buddy/cuda/warp_route.hpp>
 #include <buddy/cuda/warp_select.hpp>
 #include <buddy/policies/selection/score_scan.hpp>
 #include <buddy/router.hpp>
 #include <buddy/testing/dice.hpp>
-#include <buddy/testing/emulated_warp.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -18,8 +18,8 @@
 
 namespace {
 
+using buddy::cuda::emulated_warp;
 using buddy::testing::dice;
-using buddy::testing::emulated_warp;
 
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();

@@ -6,6 +6,8 @@
 #include <buddy/concepts/buddy_selector.hpp>
 #include <buddy/concepts/sensitivity_estimator.hpp>
 #include <buddy/config.hpp>
+#include <buddy/cuda/miss_queue.hpp>
+#include <buddy/cuda/miss_record.hpp>
 #include <buddy/cuda/warp_route.hpp>
 #include <buddy/cuda/warp_select.hpp>
 #include <buddy/distribution_gate.hpp>
@@ -46,6 +48,7 @@ struct layer_arrays {
   std::uint32_t* last_use{};    ///< [n_slots] step of the last look-up that hit the slot, low 32 bits; or null
   replacement_window_state* window{};  ///< [1] sliding window of stand-ins, all layers; null: no limit
   std::uint32_t* window_rows{};        ///< [window->rows]
+  miss_ring_ref misses{};              ///< tells the host who was missing; without records nobody is told
 
   [[nodiscard]] BUDDY_HD constexpr view<slot_id const> residents() const noexcept { return {slot_of, n_experts}; }
   [[nodiscard]] BUDDY_HD constexpr view<float const> logits_of(std::uint32_t t) const noexcept {
@@ -135,6 +138,28 @@ template <class Warp>
                                                                              : refusal::none;
 }
 
+namespace detail {
+
+/// Tells the host of each slot of a token that missed, whatever became of it: by one lane.
+template <class Memory>
+BUDDY_HD void tell_misses(layer_arrays const& a, view<std::uint16_t const> experts,
+                          view<slot_outcome const> ends) noexcept {
+  miss_record record{};
+  for (std::uint32_t s = 0; s != ends.size; ++s) {
+    if (ends[s].how == resolution::own) continue;
+    if (record.full()) {
+      append<Memory>(a.misses, record);
+      record = {};
+    }
+    record.layer = a.layer;
+    record.step = static_cast<std::uint8_t>(*a.step);
+    record.push(experts[s], ends[s].how);
+  }
+  if (record.size != 0) append<Memory>(a.misses, record);
+}
+
+}  // namespace detail
+
 /// Second half for token t: how each of its slots ends, where it is computed, and with which weight.
 /// @param window_budget  stand-ins that the sliding window has left
 /// @returns stand-ins given
@@ -168,6 +193,8 @@ BUDDY_HD std::uint32_t resolve_row_of(Warp const& warp, layer_arrays const& a, d
         a.last_use[static_cast<std::uint32_t>(row[s].slot)] = static_cast<std::uint32_t>(*a.step);
     }
   });
+  if (a.misses.records != nullptr)
+    warp.once([&] { detail::tell_misses<typename Warp::memory>(a, experts, {ends, a.top_k}); });
   return given;
 }
 

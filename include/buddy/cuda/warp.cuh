@@ -3,17 +3,20 @@
 /// The 32 lanes that decide for one token, as the warp algorithms see them.
 #pragma once
 
+#include <buddy/cuda/miss_ring.cuh>
+
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
 namespace buddy::inline v0::cuda {
 
-/// The calling warp. Each verb is called by all of its 32 lanes; `testing::emulated_warp` has the same verbs and runs
+/// The calling warp. Each verb is called by all of its 32 lanes; `emulated_warp` has the same verbs and runs
 /// them in a loop, so that what is written against them is tested without a device.
 struct device_warp {
   static constexpr std::uint32_t n_lanes = 32;
   static constexpr std::uint32_t all = 0xffff'ffffU;
+  using memory = device_memory;
 
   [[nodiscard]] static __device__ std::uint32_t lane() noexcept { return threadIdx.x % n_lanes; }
 
@@ -32,6 +35,12 @@ struct device_warp {
   template <class F>
   __device__ void each(F const& f) const noexcept {
     f(lane());
+  }
+
+  /// By one lane.
+  template <class F>
+  __device__ void once(F const& f) const noexcept {
+    if (lane() == 0) f();
   }
 
   [[nodiscard]] __device__ std::uint32_t max(std::uint32_t value) const noexcept {

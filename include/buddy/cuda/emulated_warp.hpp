@@ -4,10 +4,11 @@
 #pragma once
 
 #include <buddy/config.hpp>
+#include <buddy/cuda/miss_queue.hpp>
 
 #include <cstdint>
 
-namespace buddy::inline v0::testing {
+namespace buddy::inline v0::cuda {
 
 /// One value a lane.
 template <class T>
@@ -18,6 +19,7 @@ struct lane_values {
 /// BUDDY_HD only so that nvcc lets shared code be made with it.
 struct emulated_warp {
   static constexpr std::uint32_t n_lanes = 32;
+  using memory = host_memory;
 
   template <class F>
   [[nodiscard]] BUDDY_HD auto map(F const& f) const noexcept {
@@ -34,6 +36,11 @@ struct emulated_warp {
   template <class F>
   BUDDY_HD void each(F const& f) const noexcept {
     for (std::uint32_t l = 0; l != n_lanes; ++l) f(l);
+  }
+
+  template <class F>
+  BUDDY_HD void once(F const& f) const noexcept {
+    f();
   }
 
   template <class T>
@@ -59,4 +66,4 @@ struct emulated_warp {
   BUDDY_HD void sync() const noexcept {}
 };
 
-}  // namespace buddy::inline v0::testing
+}  // namespace buddy::inline v0::cuda
