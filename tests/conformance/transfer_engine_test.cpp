@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 
+#include <buddy/cuda/copy_engine.hpp>
+#include <buddy/cuda/sim_copy_backend.hpp>
 #include <buddy/policies/transfer/immediate.hpp>
 #include <buddy/policies/transfer/sim_link.hpp>
 #include <buddy/testing/archetypes.hpp>
@@ -41,6 +43,25 @@ TEST_CASE("sim_link keeps the laws", "[conformance][transfer_engine]") {
   auto const seed = GENERATE(1U, 2U, 3U);
   auto const make = [&] { return sim_link({latency, 1'000'000'000, limit, capacity}); };
   CHECK(broken_transfer_law(make, {copies, 3}, seed, 2000, run_clock{}) == "");
+}
+
+TEST_CASE("copy_engine keeps the laws over a modelled link", "[conformance][transfer_engine]") {
+  using engine = buddy::cuda::copy_engine<buddy::cuda::sim_copy_backend>;
+  static_assert(buddy::transfer_engine<engine>);
+  auto const latency = GENERATE(0U, 700U);
+  auto const limit = GENERATE(1U, 2U, 5U);
+  auto const capacity = GENERATE(1U, 64U);
+  auto const background_bytes = GENERATE(5U, 600U, 100'000U);
+  auto const batch_below = GENERATE(0U, 1000U);
+  auto const make = [&] {
+    return engine(buddy::cuda::sim_copy_backend({latency, 1'000'000'000, limit, 2048}),
+                  {background_bytes, batch_below, 4, limit, capacity});
+  };
+  auto const tick = [](engine& e, std::uint32_t random) {
+    e.backend().advance_to(e.backend().now_ns() + random % 5000);
+    if (random % 3 == 0) e.poll();
+  };
+  CHECK(broken_transfer_law(make, {copies, 3}, 1, 2000, tick) == "");
 }
 
 namespace {
