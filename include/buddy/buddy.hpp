@@ -4,9 +4,11 @@
 #pragma once
 
 #include <buddy/adapmoe_split.hpp>
+#include <buddy/cliff.hpp>
 #include <buddy/layer_split.hpp>
 #include <buddy/neighbours.hpp>
 #include <buddy/policies/buddymoe.hpp>
+#include <buddy/policies/eviction/adaptive.hpp>
 #include <buddy/policies/eviction/arc.hpp>
 #include <buddy/policies/eviction/belady.hpp>
 #include <buddy/policies/eviction/clock.hpp>
