@@ -5,10 +5,15 @@
 
 #include <buddy/concepts/buddy_selector.hpp>
 #include <buddy/config.hpp>
+#include <buddy/policies/selection/cache_prior.hpp>
 #include <buddy/policies/selection/coactivation.hpp>
 #include <buddy/policies/selection/live_score.hpp>
 #include <buddy/policies/selection/none.hpp>
+#include <buddy/policies/selection/output_similarity.hpp>
+#include <buddy/policies/selection/precision_by_mass.hpp>
 #include <buddy/policies/selection/random_resident.hpp>
+#include <buddy/policies/selection/rank_window.hpp>
+#include <buddy/policies/selection/router_similarity.hpp>
 #include <buddy/policies/selection/zero_fill.hpp>
 
 #include <cstdint>
@@ -18,7 +23,18 @@ namespace harness {
 
 /// All selectors side by side and which of them speaks: a variant would not be standard layout, as the device wants.
 struct any_selector {
-  enum class model : std::uint8_t { none, random_resident, coactivation, live_score, zero_fill };
+  enum class model : std::uint8_t {
+    none,
+    random_resident,
+    coactivation,
+    live_score,
+    zero_fill,
+    router_similarity,
+    output_similarity,
+    cache_prior,
+    rank_window,
+    precision_by_mass
+  };
 
   model chosen = model::none;
   buddy::selection::none none{};
@@ -26,6 +42,11 @@ struct any_selector {
   buddy::selection::coactivation coactivation{};
   buddy::selection::live_score live_score{};
   buddy::selection::zero_fill zero_fill{};
+  buddy::selection::router_similarity router_similarity{};
+  buddy::selection::output_similarity output_similarity{};
+  buddy::selection::cache_prior cache_prior{};
+  buddy::selection::rank_window rank_window{};
+  buddy::selection::precision_by_mass precision_by_mass{};
 
  private:
   // First, since its return type is deduced.
@@ -40,6 +61,16 @@ struct any_selector {
         return question(live_score);
       case model::zero_fill:
         return question(zero_fill);
+      case model::router_similarity:
+        return question(router_similarity);
+      case model::output_similarity:
+        return question(output_similarity);
+      case model::cache_prior:
+        return question(cache_prior);
+      case model::rank_window:
+        return question(rank_window);
+      case model::precision_by_mass:
+        return question(precision_by_mass);
       case model::none:
         break;
     }

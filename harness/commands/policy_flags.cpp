@@ -120,11 +120,49 @@ void policy_flags::add_gate(CLI::App& command) {
               [](auto& s, double x) { s.weight_threshold = x; });
 }
 
+void policy_flags::add_other_gates(CLI::App& command) {
+  add<std::uint32_t>(command, "--keep-top", "keep_top, ser_gate: heaviest slots that are never replaced",
+                     [](auto& s, std::uint32_t x) { s.other.n_kept = x; });
+  add<double>(command, "--cold-factor", "drop_cold: smallest share that is protected, in equal shares",
+              [](auto& s, double x) { s.other.cold_factor = x; });
+  add<double>(command, "--ser-ratio", "ser_gate: smallest weight that is protected, in the largest",
+              [](auto& s, double x) { s.other.ser_ratio = x; });
+  add<double>(command, "--error-limit", "adapmoe_gate: of the squared share that may be replaced",
+              [](auto& s, double x) { s.other.error_limit = x; });
+  add<double>(command, "--score-threshold", "score_gate: smallest router probability that is protected",
+              [](auto& s, double x) { s.other.score_threshold = x; });
+}
+
+void policy_flags::add_other_selectors(CLI::App& command) {
+  add<std::string>(command, "--outputs", "output_similarity: cosine | cka | frobenius", [](auto& s, auto const& word) {
+    using buddy::output_kind;
+    s.other.outputs = one_of<output_kind>(
+        "--outputs", word,
+        {{"cosine", output_kind::cosine}, {"cka", output_kind::cka}, {"frobenius", output_kind::frobenius}});
+  });
+  add<double>(command, "--similarity-threshold", "router_similarity, output_similarity: smallest that may stand in",
+              [](auto& s, double x) { s.other.similarity_threshold = x; });
+  add<double>(command, "--lambda", "cache_prior: bonus of residents, in ranges of the logits",
+              [](auto& s, double x) { s.other.lambda = x; });
+  add<std::uint32_t>(command, "--window", "rank_window: ranks that may stand in",
+                     [](auto& s, std::uint32_t x) { s.other.window = x; });
+  add<double>(command, "--window-mass", "rank_window: largest share of all score ranked before a stand-in",
+              [](auto& s, double x) { s.other.window_mass = x; });
+  add<double>(command, "--substitute-scale", "rank_window: factor of a stand-in's output",
+              [](auto& s, double x) { s.other.substitute_scale = x; });
+  add<double>(command, "--full-mass", "precision_by_mass: share of heavier slots up to which a miss is fetched",
+              [](auto& s, double x) { s.other.full_mass = x; });
+  add<double>(command, "--low-mass", "precision_by_mass: ... up to which its low-precision copy is used",
+              [](auto& s, double x) { s.other.low_mass = x; });
+  add<double>(command, "--low-precision-ratio", "precision_by_mass: size of a copy over the record's",
+              [](auto& s, double x) { s.other.low_precision_ratio = x; });
+}
+
 void policy_flags::add_lists(CLI::App& command) {
   add<double>(command, "--alpha", "coactivation: coverage of the lists", [](auto& s, double x) { s.lists.alpha = x; });
   add<std::uint32_t>(command, "--k-max", "coactivation: longest list",
                      [](auto& s, std::uint32_t x) { s.lists.k_max = x; });
-  add<std::uint32_t>(command, "--search-limit", "coactivation: entries that are looked at",
+  add<std::uint32_t>(command, "--search-limit", "selectors with lists: entries that are looked at; 1: the nearest",
                      [](auto& s, std::uint32_t x) {
                        if (x == 0) throw buddy::config_error("--search-limit must be at least 1");
                        s.search_limit = x;
@@ -143,6 +181,8 @@ void policy_flags::add_to(CLI::App& command) {
   add_rules(command);
   add_budgets(command);
   add_gate(command);
+  add_other_gates(command);
+  add_other_selectors(command);
   add_lists(command);
 }
 

@@ -32,6 +32,8 @@ class policy_flags {
   void add_rules(CLI::App& command);
   void add_budgets(CLI::App& command);
   void add_gate(CLI::App& command);
+  void add_other_gates(CLI::App& command);
+  void add_other_selectors(CLI::App& command);
   void add_lists(CLI::App& command);
 
   std::vector<std::function<void(policy_settings&)>> changes_;

@@ -25,6 +25,7 @@ struct profile_flags {
   calibration_options calibration{};
   std::string out;
   std::string json;
+  std::string base;
 };
 
 /// What was calibrated, and on what.
@@ -48,7 +49,10 @@ std::string json_line(profile_flags const& flags, buddy::profile const& p) {
 int make_profile(profile_flags const& flags) {
   require_outputs({{"--out", flags.out}, {"--json", flags.json}});
   weights const model = weights::load(flags.model);
-  buddy::profile const p = calibrate(model, flags.calibration);
+  buddy::profile const p = flags.base.empty()
+                               ? calibrate(model, flags.calibration)
+                               : with_outputs(model, flags.calibration,
+                                              buddy::io::read_profile(flags.base, model.identity(), model.shape()));
   buddy::io::write_profile(flags.out, p);
   std::cout << flags.out << ": " << p.n_tokens << " tokens through " << p.shape.n_layers << " layers of "
             << p.shape.n_experts << " experts, top-" << p.shape.top_k << '\n';
@@ -67,6 +71,11 @@ void add_profile_command(CLI::App& program, command_action& action) {
   command.add_option("--tokens", flags->calibration.n_tokens, "tokens to read, text and tasks together")
       ->capture_default_str();
   command.add_option("--seed", flags->calibration.seed, "of the tasks")->capture_default_str();
+  command
+      .add_option("--output-tokens", flags->calibration.n_outputs, "tokens on which all experts' outputs are compared")
+      ->check(CLI::Range(1U, 65536U))
+      ->capture_default_str();
+  command.add_option("--base", flags->base, "keep the counts of this profile and only compare outputs");
   command.add_option("--out", flags->out, "the file to write")->required();
   command.add_option("--json", flags->json, "write what was calibrated, as one line, to this file");
   command.callback([&action, flags] { action = [flags] { return make_profile(*flags); }; });

@@ -17,8 +17,10 @@ namespace harness {
 namespace {
 
 std::optional<buddy::buddy_table> make_buddies(policy_settings const& s, buddy::profile const* profile) {
-  if (s.selector != "coactivation") return std::nullopt;
-  return buddy::build_cft(*profile, s.lists);
+  if (s.selector == "coactivation") return buddy::build_cft(*profile, s.lists);
+  if (s.selector == "router_similarity") return buddy::router_neighbours(*profile);
+  if (s.selector == "output_similarity") return buddy::output_neighbours(*profile, s.other.outputs);
+  return std::nullopt;
 }
 
 std::vector<buddy::q16> make_layer_tau(policy_settings const& s, buddy::profile const* profile) {
@@ -63,11 +65,20 @@ eviction_options options_of(policy_settings const& s, buddy::model_shape const& 
   return options;
 }
 
+/// The bytes of the cache ratio, less those of what is resident beside the cache.
+buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape) {
+  auto const budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
+  if (!needs_low_precision(s)) return budget;
+  double const ratio = s.other.low_precision_ratio;
+  if (!(ratio >= 0.0 && ratio <= 1.0)) throw buddy::config_error("low-precision-ratio must be in [0, 1]");
+  auto const copy_bytes = static_cast<std::uint64_t>(ratio * static_cast<double>(shape.expert_bytes));
+  return budget.less(copy_bytes * shape.n_keys());
+}
+
 buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::model_shape const& shape,
                                            buddy::profile const* profile) {
   auto const make = find_named(evictions(), "eviction", s.eviction).make;
-  auto const budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
-  buddy::slot_cache<any_eviction> cache{shape, budget, make, options_of(s, shape, profile)};
+  buddy::slot_cache<any_eviction> cache{shape, make_budget(s, shape), make, options_of(s, shape, profile)};
   std::vector<buddy::expert_key> keys;
   if (s.cache_ratio == 1.0) {
     keys = all_keys(shape);  // what fits at all times is there from the start

@@ -36,7 +36,26 @@ void buddymoe(settings& s, std::uint32_t rho) {
   s.rules.refill_after = 0;
 }
 
-constexpr std::array<preset, 13> table{{
+/// Missing experts that the gate lets go are left out; the others are fetched, and they alone are admitted.
+void leave_out(settings& s, char const* gate) {
+  s.sensitivity = gate;
+  s.selector = "zero_fill";
+  s.rules.refill_after = 0;
+}
+
+/// The top-k is taken again in favour of residents: the lightest missing ones lose first, at the residents' own
+/// weights, which then add up to what they did. What is not chosen is not copied either.
+void reroute(settings& s, char const* selector, std::uint32_t n_kept) {
+  s.sensitivity = "keep_top";
+  s.other.n_kept = n_kept;
+  s.selector = selector;
+  s.rules.order = buddy::budget_order::lightest_first;
+  s.rules.weights = buddy::weight_mode::own;
+  s.rules.renormalise = true;
+  s.rules.refill_after = 0;
+}
+
+constexpr std::array<preset, 21> table{{
     {"all_resident", "every expert in fast memory: the upper bound", [](settings& s) { s.cache_ratio = 1.0; }},
     {"fetch", "per-layer LRU, every miss is fetched", [](settings&) {}},
     {"prefetch", "fetch, and copies ahead what usually follows",
@@ -64,6 +83,37 @@ constexpr std::array<preset, 13> table{{
      [](settings& s) {
        substitute_light(s, "live_score");
        s.rules.weights = buddy::weight_mode::own;
+     }},
+    {"cache_prior", "top-k of logits with a bonus of half their range for residents, the top expert kept",
+     [](settings& s) { reroute(s, "cache_prior", 1); }},
+    {"rank_window", "residents of the first 12 ranks instead of the missing, the top 2 kept",
+     [](settings& s) { reroute(s, "rank_window", 2); }},
+    {"drop_cold", "misses below 3/4 of an equal share are left out, the others fetched",
+     [](settings& s) { leave_out(s, "drop_cold"); }},
+    {"zero_fill", "misses of router probability below .03 are left out, the others fetched",
+     [](settings& s) { leave_out(s, "score_gate"); }},
+    {"ser", "SER: misses below 1/4 of the top expert's weight are left out, the top 2 and the others fetched",
+     [](settings& s) {
+       leave_out(s, "ser_gate");
+       s.other.n_kept = 2;
+     }},
+    {"adapmoe", "AdapMoE's gate: the lightest misses are left out while their squared share is below .005",
+     [](settings& s) {
+       leave_out(s, "adapmoe_gate");
+       s.rules.renormalise = true;
+     }},
+    {"sere", "SERE: all but the top 2 are served by the resident whose outputs are most alike",
+     [](settings& s) {
+       s.sensitivity = "keep_top";
+       s.other.n_kept = 2;
+       s.selector = "output_similarity";
+       s.rules.refill_after = 0;
+     }},
+    {"hobbit", "HOBBIT: heavy misses fetched, lighter ones from low-precision copies, the lightest left out",
+     [](settings& s) {
+       s.sensitivity = "always";
+       s.selector = "precision_by_mass";
+       s.rules.refill_after = 0;
      }},
     {"buddy", "every miss is served by a co-activation buddy: BuddyMoE without its gates",
      [](settings& s) { substitute(s, "coactivation"); }},

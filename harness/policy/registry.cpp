@@ -44,6 +44,42 @@ any_sensitivity make_weight_gate(component_source const& from) {
   return any;
 }
 
+any_sensitivity make_keep_top(component_source const& from) {
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::keep_top;
+  any.keep_top.n_kept = from.settings.other.n_kept;
+  return any;
+}
+
+any_sensitivity make_drop_cold(component_source const& from) {
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::drop_cold;
+  any.drop_cold = buddy::sensitivity::drop_cold::fixed(from.settings.other.cold_factor);
+  return any;
+}
+
+any_sensitivity make_ser_gate(component_source const& from) {
+  auto const& s = from.settings.other;
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::ser_gate;
+  any.ser_gate = buddy::sensitivity::ser_gate::fixed(s.n_kept, s.ser_ratio);
+  return any;
+}
+
+any_sensitivity make_adapmoe_gate(component_source const& from) {
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::adapmoe_gate;
+  any.adapmoe_gate = buddy::sensitivity::adapmoe_gate::fixed(from.settings.other.error_limit);
+  return any;
+}
+
+any_sensitivity make_score_gate(component_source const& from) {
+  any_sensitivity any;
+  any.chosen = any_sensitivity::model::score_gate;
+  any.score_gate = buddy::sensitivity::score_gate::fixed(from.settings.other.score_threshold);
+  return any;
+}
+
 template <any_sensitivity::model Chosen>
 any_sensitivity make_plain_sensitivity(component_source const&) {
   any_sensitivity any;
@@ -73,6 +109,49 @@ any_selector make_coactivation(component_source const& from) {
   any.coactivation.table = from.buddies;
   any.coactivation.search_limit = from.settings.search_limit;
   any.coactivation.eta_q16 = buddy::to_q16(eta);
+  return any;
+}
+
+buddy::q16 similarity_threshold(policy_settings const& s) {
+  double const threshold = s.other.similarity_threshold;
+  if (!(threshold >= 0.0 && threshold <= 1.0)) throw buddy::config_error("similarity-threshold must be in [0, 1]");
+  return buddy::to_q16(threshold);
+}
+
+any_selector make_router_similarity(component_source const& from) {
+  any_selector any;
+  any.chosen = any_selector::model::router_similarity;
+  any.router_similarity = {from.buddies, from.settings.search_limit, similarity_threshold(from.settings)};
+  return any;
+}
+
+any_selector make_output_similarity(component_source const& from) {
+  any_selector any;
+  any.chosen = any_selector::model::output_similarity;
+  any.output_similarity = {from.buddies, from.settings.search_limit, similarity_threshold(from.settings)};
+  return any;
+}
+
+any_selector make_cache_prior(component_source const& from) {
+  any_selector any;
+  any.chosen = any_selector::model::cache_prior;
+  any.cache_prior = buddy::selection::cache_prior::fixed(from.settings.other.lambda);
+  return any;
+}
+
+any_selector make_rank_window(component_source const& from) {
+  auto const& s = from.settings.other;
+  any_selector any;
+  any.chosen = any_selector::model::rank_window;
+  any.rank_window = buddy::selection::rank_window::fixed(s.window, s.substitute_scale, s.window_mass);
+  return any;
+}
+
+any_selector make_precision_by_mass(component_source const& from) {
+  auto const& s = from.settings.other;
+  any_selector any;
+  any.chosen = any_selector::model::precision_by_mass;
+  any.precision_by_mass = buddy::selection::precision_by_mass::fixed(s.full_mass, s.low_mass);
   return any;
 }
 
@@ -125,21 +204,33 @@ constexpr std::array<named<predictor_maker>, 3> predictor_table{{
     {"markov", "what usually follows the experts of the layer before", make_markov},
 }};
 
-constexpr std::array<named<sensitivity_maker>, 5> sensitivity_table{{
+constexpr std::array<named<sensitivity_maker>, 10> sensitivity_table{{
     {"never", "no slot may be replaced", make_plain_sensitivity<any_sensitivity::model::never>},
     {"always", "every slot may be replaced", make_plain_sensitivity<any_sensitivity::model::always>},
     {"entropy_gate", "tokens with flat gate weights: TAE above --tau or --tau-percentile", make_entropy_gate},
     {"margin_gate", "tokens whose two largest shares are closer than --gamma", make_margin_gate},
     {"weight_gate", "slots whose share is below --weight-threshold", make_weight_gate},
+    {"score_gate", "slots whose router probability is below --score-threshold", make_score_gate},
+    {"keep_top", "all but the --keep-top heaviest slots", make_keep_top},
+    {"drop_cold", "slots below --cold-factor times an equal share, never the heaviest", make_drop_cold},
+    {"ser_gate", "SER: below --ser-ratio times the largest, never the --keep-top heaviest", make_ser_gate},
+    {"adapmoe_gate", "AdapMoE: the lightest, while their summed share squared is below --error-limit",
+     make_adapmoe_gate},
 }};
 
-constexpr std::array<named<selector_maker>, 5> selector_table{{
+constexpr std::array<named<selector_maker>, 10> selector_table{{
     {"none", "no stand-in", make_plain_selector<any_selector::model::none>},
     {"random_resident", "any resident expert (control)", make_random_resident},
     {"coactivation", "BuddyMoE: the peer most often active together with the missing expert", make_coactivation},
     {"live_score", "the resident expert that the router likes best",
      make_plain_selector<any_selector::model::live_score>},
     {"zero_fill", "the slot is left out (control)", make_plain_selector<any_selector::model::zero_fill>},
+    {"router_similarity", "the peer whose router row points most nearly the same way", make_router_similarity},
+    {"output_similarity", "SERE: the peer whose outputs were most alike, by --outputs", make_output_similarity},
+    {"cache_prior", "the best resident, if --lambda times the range of logits lifts it above", make_cache_prior},
+    {"rank_window", "the best resident, if fewer than --window experts are ranked before it", make_rank_window},
+    {"precision_by_mass", "HOBBIT: by the share of heavier experts itself, a low-precision copy, nothing",
+     make_precision_by_mass},
 }};
 
 }  // namespace

@@ -25,7 +25,7 @@ struct component_source {
   policy_settings const& settings;
   buddy::model_shape const& shape;
   buddy::profile const* profile;            ///< null when none of the chosen components needs one
-  buddy::buddy_table_ref buddies;           ///< empty unless the selector is coactivation
+  buddy::buddy_table_ref buddies;           ///< empty unless the selector has lists
   buddy::view<buddy::q16 const> layer_tau;  ///< [n_layers], or empty
 };
 

@@ -5,6 +5,7 @@
 
 #include <buddy/cache_budget.hpp>
 #include <buddy/cft.hpp>
+#include <buddy/neighbours.hpp>
 #include <buddy/policy_config.hpp>
 
 #include <cstdint>
@@ -12,6 +13,24 @@
 #include <string>
 
 namespace harness {
+
+/// What the selectors and gates of other engines are made with; see the headers of those named.
+struct rule_settings {
+  std::uint32_t n_kept = 1;                                    ///< keep_top, ser_gate
+  double cold_factor = 0.75;                                   ///< drop_cold: F
+  double ser_ratio = 0.25;                                     ///< ser_gate: t
+  double error_limit = 0.005;                                  ///< adapmoe_gate: T, every layer weighs 1
+  double score_threshold = 0.03;                               ///< score_gate: tau
+  buddy::output_kind outputs = buddy::output_kind::frobenius;  ///< output_similarity
+  double similarity_threshold = 0.0;                           ///< output_similarity, router_similarity
+  double lambda = 0.5;                                         ///< cache_prior
+  std::uint32_t window = 12;                                   ///< rank_window: M
+  double substitute_scale = 1.0;                               ///< rank_window: alpha
+  double window_mass = 1.0;                                    ///< rank_window: P
+  double full_mass = 0.6;                                      ///< precision_by_mass: T1
+  double low_mass = 0.9;                                       ///< precision_by_mass: T2
+  double low_precision_ratio = 0.25;                           ///< precision_by_mass: bytes of a copy over the record's
+};
 
 struct policy_settings {
   std::string name;
@@ -31,16 +50,24 @@ struct policy_settings {
   std::optional<double> gamma;                  ///< entropy_gate, margin_gate (0.25 there unless set)
   double weight_threshold = 0.12;               ///< weight_gate
   buddy::cft_options lists{};                   ///< coactivation: how the buddy lists are made
-  std::uint32_t search_limit = 16;              ///< coactivation: entries of a list that are looked at
+  std::uint32_t search_limit = 16;              ///< selectors with lists: entries of one that are looked at
   double eta = 0.0;                             ///< coactivation: weight of the live score
   double half_life = 32.0;                      ///< lfu_decayed, steps
   std::uint64_t seed = 1;                       ///< random, random_resident
+  rule_settings other{};                        ///< of the selectors and gates of other engines
 };
+
+/// Whether the selector reads lists that are made from a profile.
+[[nodiscard]] inline bool has_lists(policy_settings const& s) {
+  return s.selector == "coactivation" || s.selector == "router_similarity" || s.selector == "output_similarity";
+}
+
+/// Whether some misses are computed from a low-precision copy.
+[[nodiscard]] inline bool needs_low_precision(policy_settings const& s) { return s.selector == "precision_by_mass"; }
 
 /// Whether the policy cannot be made without a profile of the model.
 [[nodiscard]] inline bool needs_profile(policy_settings const& s) {
-  return s.warm || s.eviction == "static_top" || s.selector == "coactivation" ||
-         (s.sensitivity == "entropy_gate" && s.tau_percentile);
+  return s.warm || s.eviction == "static_top" || has_lists(s) || (s.sensitivity == "entropy_gate" && s.tau_percentile);
 }
 
 }  // namespace harness

@@ -54,7 +54,21 @@ json parameters_of(policy_settings const& s) {
           {"counts", weighted ? "min-weighted" : "binary"},
           {"search_limit", s.search_limit},
           {"eta", s.eta},
-          {"half_life", s.half_life}};
+          {"half_life", s.half_life},
+          {"n_kept", s.other.n_kept},
+          {"cold_factor", s.other.cold_factor},
+          {"ser_ratio", s.other.ser_ratio},
+          {"error_limit", s.other.error_limit},
+          {"score_threshold", s.other.score_threshold},
+          {"outputs", buddy::to_string(s.other.outputs)},
+          {"similarity_threshold", s.other.similarity_threshold},
+          {"lambda", s.other.lambda},
+          {"window", s.other.window},
+          {"window_mass", s.other.window_mass},
+          {"substitute_scale", s.other.substitute_scale},
+          {"full_mass", s.other.full_mass},
+          {"low_mass", s.other.low_mass},
+          {"low_precision_ratio", s.other.low_precision_ratio}};
 }
 
 json shares_of(run_result const& r) {

@@ -3,6 +3,7 @@
 /// Feeds a profile builder.
 #include "harness/run/calibration.hpp"
 
+#include "harness/run/output_similarity.hpp"
 #include "harness/run/stepped.hpp"
 
 #include <buddy/profile_builder.hpp>
@@ -10,6 +11,7 @@
 
 #include <cstdint>
 #include <span>
+#include <utility>
 
 namespace harness {
 
@@ -18,7 +20,7 @@ namespace {
 /// The exact model, watched.
 class observed_moe {
  public:
-  explicit observed_moe(buddy::profile_builder& builder) : builder_{&builder} {}
+  observed_moe(buddy::profile_builder& builder, input_sample& sample) : builder_{&builder}, sample_{&sample} {}
 
   void begin_sequence() noexcept { builder_->begin_sequence(); }
   void begin_step() noexcept {}
@@ -27,11 +29,13 @@ class observed_moe {
                                          std::span<float const> input) {
     auto const n = static_cast<std::uint32_t>(routed.experts.size());
     builder_->observe(layer, {{routed.experts.data(), n}, {routed.weights.data(), n}, {}, 1});
+    sample_->observe(layer, input);
     return all_(layer, routed, input);
   }
 
  private:
   buddy::profile_builder* builder_;
+  input_sample* sample_;
   all_resident all_;
 };
 
@@ -44,9 +48,20 @@ buddy::profile calibrate(weights const& model, calibration_options const& option
     auto const rows = model.layer(l).router;
     builder.router_rows(l, {rows.data(), static_cast<std::uint32_t>(rows.size())});
   }
-  observed_moe moe{builder};
+  input_sample sample{model.config().n_layers, count_predictions(set), options.n_outputs};
+  observed_moe moe{builder, sample};
   step_through(model, set, moe, [](std::span<float const>) {});
-  return builder.finish();
+  buddy::profile p = builder.finish();
+  add_output_similarity(model, sample, p);
+  return p;
+}
+
+buddy::profile with_outputs(weights const& model, calibration_options const& options, buddy::profile base) {
+  buddy::profile made = calibrate(model, options);
+  base.output_cosine = std::move(made.output_cosine);
+  base.output_cka = std::move(made.output_cka);
+  base.output_frobenius = std::move(made.output_frobenius);
+  return base;
 }
 
 }  // namespace harness

@@ -79,6 +79,11 @@ buddy::model_shape session::charged_model() const noexcept {
 }
 
 void session::prepare(std::vector<policy_settings> const& policies) {
+  for (policy_settings const& s : policies) {
+    if (needs_low_precision(s))
+      throw buddy::config_error("policy '" + s.name +
+                                "' uses low-precision copies, which the model here does not have");
+  }
   if (profile_ || std::none_of(policies.begin(), policies.end(), needs_profile)) return;
   std::filesystem::path file = options_.profile;
   auto const beside = options_.model / "profile.safetensors";

@@ -38,6 +38,7 @@ class session {
   explicit session(session_options const& options);
 
   /// Makes the profile ready when one of the policies needs it; call it before the first `run`.
+  /// @throws buddy::config_error when one of them cannot be computed
   void prepare(std::vector<policy_settings> const& policies);
 
   /// @param recorder  writes down the routing; may be null

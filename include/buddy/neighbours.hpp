@@ -13,7 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <string>
+#include <string_view>
 #include <vector>
 
 namespace buddy::inline v0 {
@@ -26,6 +26,11 @@ enum class similarity_scale : std::uint8_t {
 
 /// Which similarity of calibration outputs; `profile` has their definitions.
 enum class output_kind : std::uint8_t { cosine, cka, frobenius };
+
+/// The enumerator's name, as reports write it.
+[[nodiscard]] constexpr std::string_view to_string(output_kind k) noexcept {
+  return k == output_kind::cosine ? "cosine" : k == output_kind::cka ? "cka" : "frobenius";
+}
 
 /// @param matrix   [L, E, E] similarity of i and j
 /// @param seen     [L, E] tokens that calibration routed to i: 0 gives an empty list; an empty vector: all were seen

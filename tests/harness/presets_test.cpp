@@ -67,7 +67,11 @@ buddy::profile drawn_profile() {
       builder.observe(l, {r.view().experts, r.view().weights, {}, 1});
     }
   }
-  return builder.finish();
+  auto p = builder.finish();
+  for (std::size_t i = 0; i != shape.n_keys() * shape.n_experts; ++i)
+    p.router_cosine.push_back(static_cast<float>(buddy::splitmix64(i) % 1000) / 1000.0F);
+  p.output_cosine = p.output_cka = p.output_frobenius = p.router_cosine;
+  return p;
 }
 
 /// Every plan of 200 tokens in one line of numbers.
@@ -117,6 +121,11 @@ TEST_CASE("every preset composes and runs, and stays what it says", "[harness][p
     CHECK(total.tokens == 400);
     bool const fetches = p.name == "fetch" || p.name == "prefetch";
     if (p.name == "drop") CHECK(total.fetches == 0);
+    if (p.name == "hobbit") CHECK(total.slots_ending(buddy::resolution::low_precision) > 0);
+    for (auto const* const name : {"cache_prior", "rank_window", "sere"})
+      if (p.name == name) CHECK(total.slots_ending(buddy::resolution::buddy) > 0);
+    for (auto const* const name : {"drop_cold", "zero_fill", "ser", "adapmoe"})
+      if (p.name == name) CHECK(total.slots_ending(buddy::resolution::fetch) > 0);
     if (p.name == "all_resident") CHECK(total.hits == total.lookups);
     if (fetches) CHECK(total.slots_ending(buddy::resolution::fetch) == total.lookups - total.hits);
   }
@@ -249,6 +258,20 @@ TEST_CASE("unknown names are answered with the known ones", "[harness][presets]"
   settings = harness::preset_settings("fetch");
   settings.cache_ratio = 0.0;
   CHECK(contains(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }), "cache ratio"));
+}
+
+TEST_CASE("low-precision copies take their bytes from the slots", "[harness][presets]") {
+  // Half of 24 records of 100 bytes are 1200; copies of 25 bytes of all 24 take 600, and 600 are 3 slots a layer.
+  auto settings = harness::preset_settings("hobbit");
+  harness::composed_policy const quarter{settings, shape, nullptr};
+  CHECK(quarter.policy().cache().capacity() == 6);
+  settings.other.low_precision_ratio = 0.0;
+  harness::composed_policy const free{settings, shape, nullptr};
+  CHECK(free.policy().cache().capacity() == 12);
+  settings.other.low_precision_ratio = 0.5;
+  CHECK(contains(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }), "takes all the bytes"));
+  settings.other.low_precision_ratio = -1.0;
+  CHECK(contains(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }), "low-precision-ratio"));
 }
 
 TEST_CASE("each table finds its own names", "[harness][presets]") {
