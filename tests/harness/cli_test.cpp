@@ -101,8 +101,26 @@ TEST_CASE("profile writes what the other commands read", "[harness][cli]") {
   CHECK(lines[0]["kind"] == "profile");
   CHECK(lines[0]["identity"] == p.model);
   CHECK(lines[0]["n_tokens"] == p.n_tokens);
+  for (auto const* const table : {&p.output_cosine, &p.output_cka, &p.output_frobenius})
+    CHECK(table->size() == p.coactivations.size());
   o = f.run_with({"run", "--policy", "buddymoe", "--tau", "0.5", "--warm", "--profile", f.file("p.safetensors")});
   CHECK(o.status == 0);
+}
+
+TEST_CASE("profile keeps the counts of a base and compares outputs anew", "[harness][cli]") {
+  fixture const f;
+  REQUIRE(f.run_with({"profile", "--out", f.file("a")}).status == 0);
+  auto base = buddy::io::read_profile(f.file("a"));
+  base.output_cosine = base.output_cka = base.output_frobenius = {};
+  buddy::io::write_profile(f.file("old"), base);
+  auto const o =
+      f.run_with({"profile", "--base", f.file("old"), "--seed", "2", "--output-tokens", "9", "--out", f.file("b")});
+  INFO(o.err);
+  REQUIRE(o.status == 0);
+  auto made = buddy::io::read_profile(f.file("b"));
+  CHECK_FALSE(made.output_cka.empty());
+  made.output_cosine = made.output_cka = made.output_frobenius = {};
+  CHECK(made == base);
 }
 
 TEST_CASE("bad input is answered with one line and status 2, and no file", "[harness][cli]") {
@@ -140,6 +158,11 @@ TEST_CASE("bad input is answered with one line and status 2, and no file", "[har
   refused({"run", "--warm", "--cold"}, "excludes");
   refused({"run", "--tau", "0.5", "--tau-percentile", "10"}, "excludes");
   refused({"run", "--policy", "buddy", "--search-limit", "0"}, "--search-limit must be at least 1");
+  refused({"run", "--policy", "hobbit"}, "low-precision copies");
+  refused({"run", "--policy", "cache_prior", "--lambda", "-1"}, "lambda must be in [0, 16]");
+  refused({"run", "--policy", "sere", "--outputs", "x"}, "one of cosine, cka, frobenius");
+  refused({"run", "--policy", "sere", "--similarity-threshold", "2"}, "similarity-threshold");
+  refused({"run", "--policy", "drop_cold", "--cold-factor", "-1"}, "factor must be in [0, 32]");
   refused({"run", "--record-trace", f.file("no/such/folder/t")}, "no such folder");
   refused({"sweep", "--cache-ratios", "0.5,,"}, "cache-ratios");
   refused({"sweep", "--cache-ratios", "0.5,2"}, "cache ratio");
