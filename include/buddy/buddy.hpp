@@ -26,9 +26,11 @@
 #include <buddy/policies/eviction/slru.hpp>
 #include <buddy/policies/eviction/static_top.hpp>
 #include <buddy/policies/eviction/window_hot.hpp>
+#include <buddy/policies/prediction/frequency.hpp>
 #include <buddy/policies/prediction/markov.hpp>
 #include <buddy/policies/prediction/none.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
+#include <buddy/policies/prediction/previous_token_fill.hpp>
 #include <buddy/policies/selection/cache_prior.hpp>
 #include <buddy/policies/selection/coactivation.hpp>
 #include <buddy/policies/selection/live_score.hpp>
@@ -52,6 +54,7 @@
 #include <buddy/policies/transfer/immediate.hpp>
 #include <buddy/policies/transfer/sim_link.hpp>
 #include <buddy/policy.hpp>
+#include <buddy/prediction_recall.hpp>
 #include <buddy/profile_builder.hpp>
 #include <buddy/replay.hpp>
 #include <buddy/reuse_distances.hpp>

@@ -63,6 +63,11 @@ class policy {
   [[nodiscard]] Cache const& cache() const noexcept { return cache_; }
   [[nodiscard]] Predictor& predictor() noexcept { return predictor_; }
 
+  /// Another text begins. Only a predictor that learns text by text has use for it.
+  void begin_sequence() noexcept {
+    if constexpr (requires { predictor_.begin_sequence(); }) predictor_.begin_sequence();
+  }
+
   /// A forward pass begins.
   void begin_step(phase p = phase::decode) noexcept {
     ++clock_.step;

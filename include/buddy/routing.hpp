@@ -22,6 +22,9 @@ struct routing {
   /// them. `weights` of one token must be `scores` at `experts` times one factor.
   view<float const> scores{};
   std::uint32_t n_tokens{1};
+  /// [n_tokens, hidden_size] what the router read (after the norm), or empty when the engine hides it. Only predictors
+  /// look at it.
+  view<float const> inputs{};
 };
 
 /// Bit s stands for the s-th routed slot of a token.

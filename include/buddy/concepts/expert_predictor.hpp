@@ -38,6 +38,7 @@ concept has_predict = requires(P& p, std::uint16_t layer, view<std::uint16_t> ou
 /// static_assert(buddy::expert_predictor<my_predictor>);
 /// @endcode
 ///
+/// One that learns text by text may offer `void begin_sequence() noexcept`: `policy` forwards what the host tells it.
 /// A component with tables may offer `bool fits(buddy::model_shape const&) const noexcept`: `policy` refuses one that
 /// says no. Laws (`buddy/testing/predictor_laws.hpp`):
 ///  -# `predict` writes at most `out.size` ids, all below `n_experts`, no id twice.

@@ -10,6 +10,7 @@
 #include <buddy/error.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/policies/prediction/last_asked.hpp>
+#include <buddy/policies/prediction/ranking.hpp>
 #include <buddy/routing.hpp>
 #include <buddy/view.hpp>
 
@@ -70,7 +71,7 @@ class markov {
     std::uint16_t const from = layer_before(layer);
     std::fill(scores_.begin(), scores_.end(), 0);
     for (std::uint16_t const a : asked_.at(from)) add_shares(shape_.index({from, a}));
-    return best(out);
+    return detail::rank_above<std::uint64_t>(0, {scores_.data(), shape_.n_experts}, out);
   }
 
  private:
@@ -111,19 +112,6 @@ class markov {
     std::uint64_t const unit = one / sums_[r];
     std::uint32_t const* const counts = row(r);
     for (std::uint32_t c = 0; c != shape_.n_experts; ++c) scores_[c] += counts[c] * unit;
-  }
-
-  /// Inserts in order of score; ids come ascending, so equal scores stay in the order of their ids.
-  [[nodiscard]] std::uint32_t best(view<std::uint16_t> out) const noexcept {
-    if (out.empty()) return 0;
-    std::uint32_t n = 0;
-    for (std::uint16_t c = 0; c != shape_.n_experts; ++c) {
-      if (scores_[c] == 0 || (n == out.size && scores_[c] <= scores_[out[n - 1]])) continue;
-      std::uint32_t i = n < out.size ? n++ : n - 1;
-      for (; i != 0 && scores_[out[i - 1]] < scores_[c]; --i) out[i] = out[i - 1];
-      out[i] = c;
-    }
-    return n;
   }
 
   model_shape shape_;
