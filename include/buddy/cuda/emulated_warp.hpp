@@ -4,7 +4,6 @@
 #pragma once
 
 #include <buddy/config.hpp>
-#include <buddy/cuda/miss_queue.hpp>
 
 #include <cstdint>
 
@@ -16,10 +15,24 @@ struct lane_values {
   T value[32];
 };
 
+/// Words that nobody else looks at while the warp runs.
+struct emulated_memory {
+  using word = std::uint32_t;
+
+  BUDDY_HD static word load(word const& w) noexcept { return w; }
+  BUDDY_HD static word load_from_reader(word const& w) noexcept { return w; }
+  BUDDY_HD static void add_one(word& w) noexcept { ++w; }
+  BUDDY_HD static bool replace(word& w, word&, word value) noexcept {
+    w = value;
+    return true;
+  }
+  BUDDY_HD static void publish(word& w, word value) noexcept { w = value; }
+};
+
 /// BUDDY_HD only so that nvcc lets shared code be made with it.
 struct emulated_warp {
   static constexpr std::uint32_t n_lanes = 32;
-  using memory = host_memory;
+  using memory = emulated_memory;
 
   template <class F>
   [[nodiscard]] BUDDY_HD auto map(F const& f) const noexcept {
