@@ -26,9 +26,13 @@
 #include <buddy/policies/eviction/slru.hpp>
 #include <buddy/policies/eviction/static_top.hpp>
 #include <buddy/policies/eviction/window_hot.hpp>
+#include <buddy/policies/prediction/activation_map.hpp>
+#include <buddy/policies/prediction/committed.hpp>
 #include <buddy/policies/prediction/frequency.hpp>
 #include <buddy/policies/prediction/markov.hpp>
+#include <buddy/policies/prediction/next_gate.hpp>
 #include <buddy/policies/prediction/none.hpp>
+#include <buddy/policies/prediction/oracle.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
 #include <buddy/policies/prediction/previous_token_fill.hpp>
 #include <buddy/policies/selection/cache_prior.hpp>

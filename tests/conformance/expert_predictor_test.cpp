@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
 
+#include <buddy/policies/prediction/activation_map.hpp>
+#include <buddy/policies/prediction/frequency.hpp>
 #include <buddy/policies/prediction/markov.hpp>
+#include <buddy/policies/prediction/next_gate.hpp>
 #include <buddy/policies/prediction/none.hpp>
+#include <buddy/policies/prediction/oracle.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
+#include <buddy/policies/prediction/previous_token_fill.hpp>
 #include <buddy/testing/archetypes.hpp>
 #include <buddy/testing/predictor_laws.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -18,7 +24,8 @@ using buddy::testing::broken_predictor_law;
 
 // Every shipped predictor is listed here; a new one that is not is a review finding.
 TEMPLATE_TEST_CASE("an expert predictor keeps the laws", "[conformance][expert_predictor]", buddy::prediction::none,
-                   buddy::prediction::previous_token, buddy::prediction::markov,
+                   buddy::prediction::previous_token, buddy::prediction::previous_token_fill,
+                   buddy::prediction::frequency, buddy::prediction::markov, buddy::prediction::activation_map,
                    buddy::testing::archetypes::predictor) {
   auto const shape =
       GENERATE(model_shape{1, 1, 1, 1}, model_shape{1, 8, 2, 1}, model_shape{3, 16, 4, 1}, model_shape{2, 70, 32, 1});
@@ -35,6 +42,43 @@ TEST_CASE("markov keeps the laws from counts made offline", "[conformance][exper
     return predictor;
   };
   CHECK(broken_predictor_law(make, model_shape{3, 16, 4, 1}, GENERATE(1U, 2U, 3U)) == "");
+}
+
+TEST_CASE("frequency keeps the laws with a moving average", "[conformance][expert_predictor]") {
+  auto const make = [](model_shape const& shape) { return buddy::prediction::frequency(shape, 0.9); };
+  CHECK(broken_predictor_law(make, model_shape{3, 16, 4, 1}, GENERATE(1U, 2U, 3U)) == "");
+}
+
+TEST_CASE("activation_map keeps the laws when its store is full", "[conformance][expert_predictor]") {
+  auto const make = [](model_shape const& shape) { return buddy::prediction::activation_map(shape, 2); };
+  CHECK(broken_predictor_law(make, model_shape{3, 16, 4, 1}, GENERATE(1U, 2U, 3U)) == "");
+}
+
+TEST_CASE("next_gate keeps the laws", "[conformance][expert_predictor]") {
+  model_shape const shape{4, 16, 4, 1};
+  std::vector<float> floats(shape.n_keys() * buddy::testing::law_hidden_size);
+  for (std::size_t i = 0; i != floats.size(); ++i) floats[i] = static_cast<float>(i * i % 17) - 8.0F;
+  std::uint32_t const size = shape.n_experts * buddy::testing::law_hidden_size;
+  std::vector<view<float const>> rows;
+  for (std::uint16_t l = 0; l != shape.n_layers; ++l) rows.push_back({floats.data() + std::size_t{l} * size, size});
+  auto const ahead = GENERATE(std::uint16_t{1}, std::uint16_t{2}, std::uint16_t{9});
+  auto const make = [&](model_shape const& s) {
+    return buddy::prediction::next_gate(s, {rows.data(), static_cast<std::uint32_t>(rows.size())}, ahead);
+  };
+  CHECK(broken_predictor_law(make, shape, GENERATE(1U, 2U, 3U)) == "");
+}
+
+TEST_CASE("oracle keeps the laws on any trace", "[conformance][expert_predictor]") {
+  model_shape const shape{2, 6, 3, 1};
+  buddy::routing_trace trace;
+  trace.n_layers = shape.n_layers;
+  trace.n_experts = shape.n_experts;
+  trace.top_k = shape.top_k;
+  for (std::uint16_t t = 0; t != 40; ++t)
+    for (std::uint16_t s = 0; s != 6; ++s) trace.experts.push_back(static_cast<std::uint16_t>((t + s) % 6));
+  auto const recall = GENERATE(0.0, 0.5, 1.0);
+  auto const make = [&](model_shape const&) { return buddy::prediction::oracle(trace, recall); };
+  CHECK(broken_predictor_law(make, shape, GENERATE(1U, 2U, 3U)) == "");
 }
 
 namespace {

@@ -21,6 +21,9 @@
 
 namespace buddy::inline v0::testing {
 
+/// Size of the router's input in the routing that the laws show.
+inline constexpr std::uint32_t law_hidden_size = 5;
+
 namespace detail {
 
 /// Three equal predictors see the same past. Before the next routing is observed it already lies in the buffer that the
@@ -37,14 +40,18 @@ class predictor_trial {
         buffer_(max_tokens * shape.top_k),
         blind_buffer_(buffer_.size()),
         weights_(buffer_.size(), 1.0F / static_cast<float>(shape.top_k)),
+        inputs_(max_tokens * law_hidden_size),
+        blind_inputs_(inputs_.size()),
         random_(seed) {}
 
   std::string_view run(int steps) {
     for (int i = 0; i != steps; ++i) {
+      if (random_.roll(4) == 0) begin_sequence();
       for (std::uint16_t layer = 0; layer != shape_.n_layers; ++layer) {
         std::uint32_t const n_tokens = 1 + random_.roll(max_tokens);
         fill(buffer_);
         fill(blind_buffer_);
+        for (float& x : inputs_) x = static_cast<float>(random_.roll(200)) - 100.0F;
         if (auto const broken = ask(layer); !broken.empty()) return broken;
         if (auto const broken = ask(static_cast<std::uint16_t>(random_.roll(shape_.n_layers))); !broken.empty())
           return broken;
@@ -102,6 +109,11 @@ class predictor_trial {
     return {};
   }
 
+  void begin_sequence() {
+    if constexpr (requires(P p) { p.begin_sequence(); })
+      for (subject* p : {&policy_, &twin_, &blind_}) p->predictor.begin_sequence();
+  }
+
   static bool same(subject const& a, subject const& b) {
     return a.count == b.count && std::equal(a.said.begin(), a.said.begin() + a.count, b.said.begin());
   }
@@ -109,8 +121,12 @@ class predictor_trial {
   void observe(std::uint16_t layer, std::uint32_t n_tokens) {
     blind_buffer_ = buffer_;
     auto const size = n_tokens * shape_.top_k;
-    routing const seen{{buffer_.data(), size}, {weights_.data(), size}, {}, n_tokens};
-    routing const seen_by_blind{{blind_buffer_.data(), size}, {weights_.data(), size}, {}, n_tokens};
+    blind_inputs_ = inputs_;
+    routing const seen{
+        {buffer_.data(), size}, {weights_.data(), size}, {}, n_tokens, {inputs_.data(), n_tokens * law_hidden_size}};
+    routing seen_by_blind = seen;
+    seen_by_blind.experts.data = blind_buffer_.data();
+    seen_by_blind.inputs.data = blind_inputs_.data();
     policy_.predictor.observe(layer, seen);
     twin_.predictor.observe(layer, seen);
     blind_.predictor.observe(layer, seen_by_blind);
@@ -123,6 +139,8 @@ class predictor_trial {
   std::vector<std::uint16_t> buffer_;        // [max_tokens, top_k]
   std::vector<std::uint16_t> blind_buffer_;  // [max_tokens, top_k]
   std::vector<float> weights_;               // [max_tokens, top_k]
+  std::vector<float> inputs_;                // [max_tokens, law_hidden_size]
+  std::vector<float> blind_inputs_;          // [max_tokens, law_hidden_size]
   dice random_;
 };
 
