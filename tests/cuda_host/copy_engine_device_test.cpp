@@ -8,7 +8,7 @@
 #include <buddy/cuda/pinned_buffer.hpp>
 #include <buddy/testing/transfer_laws.hpp>
 
-#include <cuda_runtime.h>
+#include <cuda_runtime_api.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -70,7 +70,7 @@ struct fixture {
 
 }  // namespace
 
-TEST_CASE("records arrive whole, by whichever way", "[cuda][gpu][copy_engine]") {
+TEST_CASE("records arrive whole, by whichever way", "[cuda_host][gpu][copy_engine]") {
   if (skipped()) return;
   std::size_t const record_bytes = GENERATE(std::size_t{1}, std::size_t{70'000}, std::size_t{3'000'001});
   std::size_t const staging_bytes = GENERATE(std::size_t{0}, std::size_t{1} << 20U);
@@ -88,7 +88,7 @@ TEST_CASE("records arrive whole, by whichever way", "[cuda][gpu][copy_engine]") 
   CHECK(engine.backend().busy_ms() > 0);
 }
 
-TEST_CASE("copies from the device's link keep the laws", "[cuda][gpu][copy_engine]") {
+TEST_CASE("copies from the device's link keep the laws", "[cuda_host][gpu][copy_engine]") {
   if (skipped()) return;
   fixture f(100'000);
   std::vector<expert_copy> copies;
@@ -98,7 +98,7 @@ TEST_CASE("copies from the device's link keep the laws", "[cuda][gpu][copy_engin
   CHECK(buddy::testing::broken_transfer_law(make, {copies.data(), n_records}, 1, 500) == "");
 }
 
-TEST_CASE("a demand overtakes what the host cancels", "[cuda][gpu][copy_engine]") {
+TEST_CASE("a demand overtakes what the host cancels", "[cuda_host][gpu][copy_engine]") {
   if (skipped()) return;
   fixture f(8'000'000);
   auto engine = f.engine({.n_marks = 2});
@@ -112,7 +112,7 @@ TEST_CASE("a demand overtakes what the host cancels", "[cuda][gpu][copy_engine]"
   CHECK(f.arrived(n_records - 1));
 }
 
-TEST_CASE("a copy to nowhere is an error, not a hang", "[cuda][gpu][copy_engine]") {
+TEST_CASE("a copy to nowhere is an error, not a hang", "[cuda_host][gpu][copy_engine]") {
   if (skipped()) return;
   fixture f(1000);
   buddy::cuda::unpublished table;
