@@ -89,12 +89,20 @@ class next_gate {
  private:
   static constexpr std::uint32_t lanes = 16;
 
+  /// One vector's worth. A loop of its own that stays one: unrolled into its caller, GCC 12 shuffles scalars (five
+  /// times slower).
+  static void add_products(float const* a, float const* b, std::array<float, lanes>& sums) noexcept {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1
+#endif
+    for (std::uint32_t j = 0; j != lanes; ++j) sums[j] += a[j] * b[j];
+  }
+
   /// Separate sums, which the compiler may keep in vector registers; one sum it may not split.
   [[nodiscard]] float dot(float const* a, float const* b) const noexcept {
     std::array<float, lanes> sums{};
     std::uint32_t i = 0;
-    for (; i + lanes <= hidden_size_; i += lanes)
-      for (std::uint32_t j = 0; j != lanes; ++j) sums[j] += a[i + j] * b[i + j];
+    for (; i + lanes <= hidden_size_; i += lanes) add_products(a + i, b + i, sums);
     float total = 0.0F;
     for (; i != hidden_size_; ++i) total += a[i] * b[i];
     for (float const sum : sums) total += sum;
