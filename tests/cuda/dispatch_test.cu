@@ -2,6 +2,7 @@
 // The expert kernels on a device, against double precision. Every run has poisoned outputs and inputs of its own.
 #include "catch.hpp"
 #include "cuda/device_vector.hpp"
+#include "cuda/skip.hpp"
 #include "dispatch_case.hpp"
 
 #include <buddy/cuda/dispatch.cuh>
@@ -54,11 +55,11 @@ class device_case {
   device::dispatch_arrays arrays_;
 };
 
-/// Sizes as models have them, beside the small ones.
-std::vector<dispatch_shape> shapes() {
-  auto all = decode_shapes();
+/// Sizes as models have them, and as many routed slots as a batch may have.
+std::vector<dispatch_shape> large_shapes() {
+  std::vector<dispatch_shape> all;
   for (auto const type : {buddy::weight_type::bf16, buddy::weight_type::f16}) {
-    all.push_back({{16, 16, type}, 16, 32, 34, 9, 9});  // 512 routed slots
+    all.push_back({{16, 16, type}, 16, 32, 34, 9, 9});
     for (std::uint32_t const n_tokens : {1U, 4U, 16U}) all.push_back({{2048, 1408, type}, n_tokens, 6, 10, 5, 5, true});
     all.push_back({{2048, 768, type}, 2, 8, 12});
   }
@@ -69,6 +70,19 @@ device::dispatch_options early_if_possible() {
   int current = 0;
   REQUIRE(cudaGetDevice(&current) == cudaSuccess);
   return {device::supports_dependent_launch(current)};
+}
+
+void check_decode(std::vector<dispatch_shape> const& shapes, std::uint64_t seed) {
+  for (auto const& shape : shapes) {
+    dispatch_case const c(shape, ++seed);
+    INFO(name_of(shape));
+    auto const expected = c.expected();
+    for (auto const& options : {device::dispatch_options{}, early_if_possible()}) {
+      device_case const d(c);
+      REQUIRE(device::dispatch(d.arrays(), options, cudaStream_t{}) == cudaSuccess);
+      CHECK(reference::relative_error(d.y(), expected) <= c.tolerance());
+    }
+  }
 }
 
 struct device_sort {
@@ -93,22 +107,17 @@ TEST_CASE("a dispatch of nothing launches nothing, with or without a device", "[
 }
 
 TEST_CASE("decode on the device computes what the experts are", "[cuda][gpu][dispatch]") {
-  if (no_gpu()) return;
-  std::uint64_t seed = 1000;
-  for (auto const& shape : shapes()) {
-    dispatch_case const c(shape, ++seed);
-    INFO(name_of(shape));
-    auto const expected = c.expected();
-    for (auto const& options : {device::dispatch_options{}, early_if_possible()}) {
-      device_case const d(c);
-      REQUIRE(device::dispatch(d.arrays(), options, cudaStream_t{}) == cudaSuccess);
-      CHECK(reference::relative_error(d.y(), expected) <= c.tolerance());
-    }
-  }
+  if (skipped()) return;
+  check_decode(decode_shapes(), 1000);
+}
+
+TEST_CASE("decode on the device computes experts of real sizes", "[cuda][gpu][dispatch][long]") {
+  if (skipped()) return;
+  check_decode(large_shapes(), 1500);
 }
 
 TEST_CASE("decode on the device gives the same bits every time", "[cuda][gpu][dispatch]") {
-  if (no_gpu()) return;
+  if (skipped()) return;
   for (std::uint32_t const n_tokens : {1U, 5U}) {
     dispatch_case const c({{2048, 1408, buddy::weight_type::bf16}, n_tokens, 6, 10, 0, 0, true}, 2000 + n_tokens);
     device_case const d(c);
@@ -123,7 +132,7 @@ TEST_CASE("decode on the device gives the same bits every time", "[cuda][gpu][di
 }
 
 TEST_CASE("a captured decode follows what its slots and inputs become", "[cuda][gpu][dispatch]") {
-  if (no_gpu()) return;
+  if (skipped()) return;
   dispatch_shape const shape{{264, 88, buddy::weight_type::bf16}, 3, 2, 9, 4, 0};
   dispatch_case const before(shape, 3000);
   dispatch_case const after(shape, 3001);
@@ -156,7 +165,7 @@ TEST_CASE("a captured decode follows what its slots and inputs become", "[cuda][
 }
 
 TEST_CASE("prefill on the device computes the same through the sort", "[cuda][gpu][dispatch]") {
-  if (no_gpu()) return;
+  if (skipped()) return;
   auto all = prefill_shapes();
   all.push_back({{512, 256, buddy::weight_type::bf16}, 300, 6, 65, 9, 9, true});
   std::uint64_t seed = 4000;
