@@ -10,8 +10,10 @@
 #include <buddy/slot_pool.hpp>
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace buddy::inline v0 {
@@ -140,6 +142,55 @@ class slot_cache {
     ++batch_;
   }
 
+  /// The residents in the order in which `Eviction` would give them up if nobody asked for any of them: the least
+  /// worthy first. `warm(by_worth())` gives an empty cache of this budget the same content, and a policy by recency or
+  /// by age the same order; what else a policy has counted starts anew. Pools are merged so that the last of each come
+  /// last. What is in flight is not listed. Cold: allocates.
+  [[nodiscard]] std::vector<expert_key> by_worth() const
+    requires std::copyable<Eviction>
+  {
+    std::vector<std::vector<expert_key>> orders;
+    std::size_t longest = 0;
+    for (auto const& pool : pools_) {
+      orders.push_back(by_worth(pool));
+      longest = std::max(longest, orders.back().size());
+    }
+    std::vector<expert_key> merged;
+    for (std::size_t from_last = longest; from_last != 0; --from_last)
+      for (auto const& order : orders)
+        if (from_last <= order.size()) merged.push_back(order[order.size() - from_last]);
+    return merged;
+  }
+
+  /// Of keys like those of `by_worth`, the ones that `warm` should be given: as many as fit beside what is held, chosen
+  /// from the last on, in the order they had. Cold: allocates.
+  /// @pre every key is of the shape
+  [[nodiscard]] std::vector<expert_key> worthiest_that_fit(view<expert_key const> keys) const {
+    std::vector<std::uint64_t> bytes, slots;  // [pools] still free
+    for (auto const& pool : pools_)
+      bytes.push_back(pool.byte_budget - pool.bytes_used), slots.push_back(pool.free.size());
+    std::vector<std::uint8_t> taken(shape_.n_keys(), 0);
+    std::vector<expert_key> fit;
+    for (std::uint32_t i = keys.size; i != 0; --i) {
+      expert_key const k = keys[i - 1];
+      std::size_t const p = pools_.size() == 1 ? 0 : k.layer;
+      std::uint64_t const record = record_bytes_[k.layer];
+      if (where(k) != residency::absent || taken[shape_.index(k)] != 0 || slots[p] == 0 || record > bytes[p]) continue;
+      taken[shape_.index(k)] = 1;
+      --slots[p];
+      bytes[p] -= record;
+      fit.push_back(k);
+    }
+    std::reverse(fit.begin(), fit.end());
+    return fit;
+  }
+
+  /// O(capacity): whether no record is leased or in flight, so that all of them may be moved between batches.
+  [[nodiscard]] bool at_rest() const noexcept {
+    return std::all_of(slots_.begin(), slots_.end(),
+                       [](auto const& slot) { return slot.state != residency::in_flight && slot.leases == 0; });
+  }
+
   /// O(capacity + experts): whether the tables agree with each other. For tests and fuzzers.
   [[nodiscard]] bool audit() const noexcept {
     std::size_t held = 0;
@@ -198,6 +249,16 @@ class slot_cache {
       return may_leave(slots_[static_cast<std::size_t>(pool.global(candidate))]);
     });
     return local == no_slot ? no_slot : pool.global(local);
+  }
+
+  [[nodiscard]] std::vector<expert_key> by_worth(pool_type const& pool) const {
+    std::vector<std::uint8_t> resident(pool.capacity);
+    for (std::uint32_t i = 0; i != pool.capacity; ++i)
+      resident[i] = slots_[pool.first + i].state == residency::resident;
+    std::vector<expert_key> order;
+    for (slot_id const s : pool.leaving_order(std::move(resident)))
+      order.push_back(slots_[static_cast<std::size_t>(s)].key);
+    return order;
   }
 
   [[nodiscard]] std::uint64_t bytes_that_may_leave(pool_type const& pool) const noexcept {

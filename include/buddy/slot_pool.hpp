@@ -108,6 +108,20 @@ struct slot_pool {
   }
   void give_back(slot_id s) noexcept { free.push_back(s); }  // never beyond the capacity reserved above
 
+  /// The slots in the order in which the policy gives them up when nothing happens in between; empties a copy of it.
+  /// @param leaves  [capacity] whether the slot, counted from `first`, is to be listed
+  [[nodiscard]] std::vector<slot_id> leaving_order(std::vector<std::uint8_t> leaves) const {
+    auto policy = eviction;
+    std::vector<slot_id> order;
+    for (;;) {
+      slot_id const s = policy.victim([&](slot_id c) noexcept { return leaves[static_cast<std::size_t>(c)] != 0; });
+      if (s == no_slot) return order;
+      leaves[static_cast<std::size_t>(s)] = 0;
+      policy.on_erase(s);
+      order.push_back(global(s));
+    }
+  }
+
   std::uint32_t first;
   std::uint32_t capacity;
   std::uint64_t byte_budget;
