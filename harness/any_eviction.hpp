@@ -3,6 +3,8 @@
 /// One type for every eviction policy, so that a name on the command line can choose.
 #pragma once
 
+#include "harness/auto_eviction.hpp"
+
 #include <buddy/concepts/eviction_policy.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/policies/eviction/arc.hpp>
@@ -35,6 +37,7 @@ struct eviction_options {
   double half_life_steps = 32.0;                   ///< of lfu_decayed
   std::uint64_t seed = 1;                          ///< of random
   buddy::model_shape shape{};                      ///< of those that remember experts outside of the cache
+  std::uint32_t layers_of_pool = 1;                ///< of auto
   buddy::view<std::uint64_t const> activations{};  ///< of static_top: [n_layers, n_experts]
 };
 
@@ -53,13 +56,19 @@ class any_eviction {
                    buddy::eviction::clock, buddy::eviction::lfu, lfu_persistent, buddy::eviction::lfu_decayed,
                    buddy::eviction::lfru, buddy::eviction::slru, buddy::eviction::arc, buddy::eviction::sieve,
                    buddy::eviction::s3_fifo, buddy::eviction::least_stale, buddy::eviction::window_hot,
-                   buddy::eviction::static_top, buddy::eviction::random>;
+                   buddy::eviction::static_top, buddy::eviction::random, auto_eviction>;
   using maker = model (*)(std::size_t capacity, eviction_options const&);
 
   any_eviction(std::size_t capacity, maker make, eviction_options const& options) : model_(make(capacity, options)) {}
 
   [[nodiscard]] std::string_view name() const noexcept {
     return std::visit([](auto const& m) { return buddy::name_of(m); }, model_);
+  }
+
+  /// What `auto` compared last; null for all others.
+  [[nodiscard]] auto_eviction::report_type const* report() const noexcept {
+    auto const* const chooser = std::get_if<auto_eviction>(&model_);
+    return chooser == nullptr ? nullptr : &chooser->report();
   }
 
   void on_step(buddy::step_clock const& now) noexcept {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <iostream>
 #include <map>
 #include <system_error>
 
@@ -44,6 +45,10 @@ void require_output_folder(std::string const& folder) {
 
 void write_if_named(std::string const& file, std::string const& text) {
   if (!file.empty()) buddy::io::write_file(file, text);
+}
+
+void print_warnings(std::vector<std::string> const& warnings) {
+  for (std::string const& text : warnings) std::cerr << "buddy-harness: warning: " << text << '\n';
 }
 
 }  // namespace harness

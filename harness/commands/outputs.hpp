@@ -26,4 +26,7 @@ void require_output_folder(std::string const& folder);
 /// Writes a file completely or not at all; nothing when the name is empty.
 void write_if_named(std::string const& file, std::string const& text);
 
+/// A line each, on stderr.
+void print_warnings(std::vector<std::string> const& warnings);
+
 }  // namespace harness

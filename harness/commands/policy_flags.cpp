@@ -3,6 +3,7 @@
 /// One line a flag.
 #include "harness/commands/policy_flags.hpp"
 
+#include "harness/policy/layer_demand.hpp"
 #include "harness/policy/presets.hpp"
 #include "harness/policy/registry.hpp"
 
@@ -65,6 +66,18 @@ void policy_flags::add_components(CLI::App& command) {
   auto* const warm = add_switch(command, "--warm", "start with the profile's most popular experts resident",
                                 [](auto& s) { s.warm = true; });
   add_switch(command, "--cold", "start with no expert resident", [](auto& s) { s.warm = false; })->excludes(warm);
+}
+
+void policy_flags::add_split(CLI::App& command) {
+  add<std::string>(command, "--split", "slots of the layers: uniform | marginal-gain | adapmoe; needs per-layer pools",
+                   [](auto& s, auto const& word) {
+                     s.split = one_of<slot_split>("--split", word,
+                                                  {{"uniform", slot_split::uniform},
+                                                   {"marginal-gain", slot_split::marginal_gain},
+                                                   {"adapmoe", slot_split::adapmoe}});
+                   });
+  command.add_option("--split-trace", split_trace_, "routing trace that the split is made from")->group("Policy");
+  command.add_option("--split-window", split_window_, "only its first tokens; 0: all")->group("Policy");
 }
 
 void policy_flags::add_rules(CLI::App& command) {
@@ -178,6 +191,7 @@ void policy_flags::add_lists(CLI::App& command) {
 
 void policy_flags::add_to(CLI::App& command) {
   add_components(command);
+  add_split(command);
   add_rules(command);
   add_budgets(command);
   add_gate(command);
@@ -188,6 +202,9 @@ void policy_flags::add_to(CLI::App& command) {
 
 void policy_flags::apply(policy_settings& settings) const {
   for (auto const& change : changes_) change(settings);
+  if (split_trace_.empty()) return;
+  if (!demand_) demand_ = read_demand(split_trace_, split_window_);
+  settings.demand = demand_;
 }
 
 namespace {

@@ -7,7 +7,9 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstddef>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -19,7 +21,10 @@ class policy_flags {
   /// Adds all component flags. The flags must outlive the parsing.
   void add_to(CLI::App& command);
 
-  /// @throws buddy::config_error when a word is not among those a flag knows
+  /// Tokens of `--split-window`: the first of a trace, which the split is made from; 0: all.
+  [[nodiscard]] std::size_t split_window() const noexcept { return split_window_; }
+
+  /// @throws buddy::config_error when a word is not among those a flag knows, or the trace of the split is none
   void apply(policy_settings& settings) const;
 
  private:
@@ -29,6 +34,7 @@ class policy_flags {
   CLI::Option* add_switch(CLI::App& command, std::string const& flag, std::string const& help,
                           std::function<void(policy_settings&)> set);
   void add_components(CLI::App& command);
+  void add_split(CLI::App& command);
   void add_rules(CLI::App& command);
   void add_budgets(CLI::App& command);
   void add_gate(CLI::App& command);
@@ -37,6 +43,9 @@ class policy_flags {
   void add_lists(CLI::App& command);
 
   std::vector<std::function<void(policy_settings&)>> changes_;
+  std::string split_trace_;
+  std::size_t split_window_ = 0;
+  mutable std::shared_ptr<layer_demand const> demand_;  // read once, for all policies
 };
 
 /// "name  what it is", a line each, for --help.

@@ -72,6 +72,7 @@ int run(run_flags const& flags) {
   require_outputs({{"--json", flags.json}, {"--record-trace", flags.trace}});
   session s{flags.session.options()};
   s.prepare({settings});
+  print_warnings(s.warnings({settings}));
   std::optional<buddy::trace_recorder> recorder;
   if (!flags.trace.empty()) recorder.emplace(s.model().shape(), s.model().identity());
   run_result const result = s.run(settings, recorder ? &*recorder : nullptr);

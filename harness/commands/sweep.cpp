@@ -35,6 +35,7 @@ int sweep(sweep_flags const& flags) {
   require_outputs({{"--json", flags.json}, {"--csv", flags.csv}});
   session s{flags.session.options()};
   s.prepare(rows);
+  print_warnings(s.warnings(rows));
   auto results = run_rows(s, rows, flags.session.n_threads(), progress_line{rows.size()});
   for (run_result& r : results) r.kind = "sweep";
   print_results(std::cout, results);

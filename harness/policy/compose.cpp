@@ -3,9 +3,11 @@
 /// Makes the tables first, then the components that read them, then the policy.
 #include "harness/policy/compose.hpp"
 
+#include "harness/policy/layer_demand.hpp"
 #include "harness/policy/registry.hpp"
 
 #include <buddy/cft.hpp>
+#include <buddy/cliff.hpp>
 #include <buddy/error.hpp>
 
 #include <algorithm>
@@ -50,6 +52,13 @@ std::vector<buddy::expert_key> by_popularity(buddy::profile const& p) {
   return keys;
 }
 
+/// Of keys by popularity, as many of each layer as it has slots. @param slots  [n_layers], or empty: keeps all
+void keep_ranks(std::vector<buddy::expert_key>& keys, std::vector<std::uint32_t> const& slots) {
+  if (slots.empty()) return;
+  std::vector<std::uint32_t> rank(slots.size());
+  std::erase_if(keys, [&](buddy::expert_key k) { return rank[k.layer]++ >= slots[k.layer]; });
+}
+
 std::vector<buddy::expert_key> all_keys(buddy::model_shape const& shape) {
   std::vector<buddy::expert_key> keys;
   for (std::uint16_t l = 0; l != shape.n_layers; ++l) {
@@ -60,31 +69,39 @@ std::vector<buddy::expert_key> all_keys(buddy::model_shape const& shape) {
 
 eviction_options options_of(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile) {
   eviction_options options{.half_life_steps = s.half_life, .seed = s.seed, .shape = shape};
+  if (s.pool == buddy::pool_layout::global) options.layers_of_pool = shape.n_layers;
   if (profile != nullptr)
     options.activations = {profile->activations.data(), static_cast<std::uint32_t>(profile->activations.size())};
   return options;
 }
 
-/// The bytes of the cache ratio, less those of what is resident beside the cache.
-buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape) {
-  auto const budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
-  if (!needs_low_precision(s)) return budget;
+/// @throws buddy::config_error when the share of a copy is none
+std::uint64_t low_precision_bytes(policy_settings const& s, buddy::model_shape const& shape) {
   double const ratio = s.other.low_precision_ratio;
   if (!(ratio >= 0.0 && ratio <= 1.0)) throw buddy::config_error("low-precision-ratio must be in [0, 1]");
-  auto const copy_bytes = static_cast<std::uint64_t>(ratio * static_cast<double>(shape.expert_bytes));
-  return budget.less(copy_bytes * shape.n_keys());
+  return static_cast<std::uint64_t>(ratio * static_cast<double>(shape.expert_bytes)) * shape.n_keys();
+}
+
+/// The bytes of the cache ratio, less those of what is resident beside the cache.
+buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape) {
+  auto budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
+  if (needs_low_precision(s)) budget = budget.less(low_precision_bytes(s, shape));
+  budget.layer_slots = layer_slots(s, shape, budget.bytes);
+  return budget;
 }
 
 buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::model_shape const& shape,
                                            buddy::profile const* profile) {
   auto const make = find_named(evictions(), "eviction", s.eviction).make;
-  buddy::slot_cache<any_eviction> cache{shape, make_budget(s, shape), make, options_of(s, shape, profile)};
+  auto const budget = make_budget(s, shape);
+  buddy::slot_cache<any_eviction> cache{shape, budget, make, options_of(s, shape, profile)};
   std::vector<buddy::expert_key> keys;
   if (s.cache_ratio == 1.0) {
     keys = all_keys(shape);  // what fits at all times is there from the start
   } else if (s.warm) {
     // Least popular first, so that a policy by recency gives them up first.
     keys = by_popularity(*profile);
+    keep_ranks(keys, budget.layer_slots);
     keys.resize(std::min(keys.size(), cache.capacity()));
     std::reverse(keys.begin(), keys.end());
   }
@@ -124,5 +141,13 @@ composed_policy::composed_policy(policy_settings const& settings, buddy::model_s
     : buddies_(make_buddies(settings, required(settings, shape, profile))),
       layer_tau_(make_layer_tau(settings, profile)),
       policy_(make_policy(settings, shape, profile, buddies_, layer_tau_)) {}
+
+std::string cache_warning(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile) {
+  if (s.eviction == "auto") return {};  // it leaves what collapses
+  auto const make = find_named(evictions(), "eviction", s.eviction).make;
+  auto const options = options_of(s, shape, required(s, shape, profile));
+  return buddy::cliff_warning(buddy::check_cliff<any_eviction>(shape, make_budget(s, shape), make, options),
+                              s.eviction);
+}
 
 }  // namespace harness

@@ -16,6 +16,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace harness {
@@ -38,5 +39,10 @@ class composed_policy {
   std::vector<buddy::q16> layer_tau_;  // [n_layers], or empty
   harness_policy policy_;
 };
+
+/// What the user should know before such a cache runs; empty when there is nothing.
+/// @throws buddy::config_error as `composed_policy` does
+[[nodiscard]] std::string cache_warning(policy_settings const& settings, buddy::model_shape const& shape,
+                                        buddy::profile const* profile);
 
 }  // namespace harness

@@ -175,8 +175,12 @@ model make_static_top(std::size_t capacity, eviction_options const& o) {
 
 model make_random(std::size_t capacity, eviction_options const& o) { return evict::random{capacity, o.seed}; }
 
+model make_auto(std::size_t capacity, eviction_options const& o) {
+  return auto_eviction{capacity, o.shape, o.layers_of_pool, o.half_life_steps};
+}
+
 /// All but belady: an engine does not know the future.
-constexpr std::array<named<any_eviction::maker>, 17> eviction_table{{
+constexpr std::array<named<any_eviction::maker>, 18> eviction_table{{
     {"lru", "least recently used", make_plain_eviction<evict::lru>},
     {"lru_token", "LRU in whole tokens that looks ahead within one", make_plain_eviction<evict::lru_token>},
     {"lru_ds", "LRU that spares the layers about to run; for a global pool", make_plain_eviction<evict::lru_ds>},
@@ -194,6 +198,7 @@ constexpr std::array<named<any_eviction::maker>, 17> eviction_table{{
     {"window_hot", "LRU that keeps what many of the last accesses went to", make_plain_eviction<evict::window_hot>},
     {"static_top", "the profile's least popular expert", make_static_top},
     {"random", "a random one (control)", make_random},
+    {"auto", "for each pool, the one of lru, lru_token, lfu_decayed, lfru, s3_fifo that did best of late", make_auto},
 }};
 
 constexpr std::array<named<predictor_maker>, 3> predictor_table{{

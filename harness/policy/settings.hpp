@@ -9,10 +9,21 @@
 #include <buddy/policy_config.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace harness {
+
+struct layer_demand;
+
+/// How the slots of per-layer pools are divided.
+enum class slot_split : std::uint8_t { uniform, marginal_gain, adapmoe };
+
+[[nodiscard]] constexpr std::string_view to_string(slot_split s) noexcept {
+  return s == slot_split::uniform ? "uniform" : s == slot_split::marginal_gain ? "marginal-gain" : "adapmoe";
+}
 
 /// What the selectors and gates of other engines are made with; see the headers of those named.
 struct rule_settings {
@@ -36,6 +47,8 @@ struct policy_settings {
   std::string name;
   double cache_ratio = 0.5;  ///< share of each layer's experts that fit, in (0, 1]
   buddy::pool_layout pool = buddy::pool_layout::per_layer;
+  slot_split split = slot_split::uniform;
+  std::shared_ptr<layer_demand const> demand;  ///< what a split other than uniform is made from
   bool warm = false;  ///< start with the profile's most popular experts resident, and its transitions known
 
   std::string eviction = "lru";

@@ -24,6 +24,7 @@ json or_null(std::optional<T> const& x) {
 json config_of(policy_settings const& s) {
   return {{"eviction", s.eviction},
           {"pool", s.pool == buddy::pool_layout::global ? "global" : "per-layer"},
+          {"split", to_string(s.split)},
           {"predictor", s.predictor},
           {"sensitivity", s.sensitivity},
           {"selector", s.selector},

@@ -3,6 +3,7 @@
 /// Lines of one result.
 #include "harness/report/run_summary.hpp"
 
+#include "harness/report/auto_report.hpp"
 #include "harness/report/text_table.hpp"
 
 #include <buddy/resolution.hpp>
@@ -114,6 +115,7 @@ void print_summary(std::ostream& out, run_result const& result) {
       << (result.settings.warm ? "warm" : "cold") << ", model " << result.model << '\n';
   print_time(out, result);
   print_counts(out, result);
+  print_choices(out, result.choices);
   print_quality(out, result);
 }
 

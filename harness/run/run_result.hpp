@@ -3,6 +3,7 @@
 /// What one run found out.
 #pragma once
 
+#include "harness/auto_eviction.hpp"
 #include "harness/policy/settings.hpp"
 #include "harness/sim/charged_shape.hpp"
 #include "harness/sim/hardware.hpp"
@@ -29,12 +30,13 @@ struct run_result {
   std::uint64_t seed{};
   std::uint64_t n_tokens{};
   clock_totals time;
-  std::uint16_t n_layers{};                     ///< of the model that ran
-  buddy::layer_counters total;                  ///< decode
-  std::vector<buddy::layer_counters> layers;    ///< decode, [n_layers]
-  std::optional<text_metrics> text;             ///< nothing when no text was read
-  std::map<std::string, text_metrics> domains;  ///< the same, text by text
-  std::map<std::string, task_metrics> tasks;    ///< empty when no problem was read
+  std::uint16_t n_layers{};                         ///< of the model that ran
+  buddy::layer_counters total;                      ///< decode
+  std::vector<buddy::layer_counters> layers;        ///< decode, [n_layers]
+  std::vector<auto_eviction::report_type> choices;  ///< of eviction auto: of each pool
+  std::optional<text_metrics> text;                 ///< nothing when no text was read
+  std::map<std::string, text_metrics> domains;      ///< the same, text by text
+  std::map<std::string, task_metrics> tasks;        ///< empty when no problem was read
 
   /// Modelled: the mean time of a layer, times the layers of the charged shape.
   [[nodiscard]] double tokens_per_second() const noexcept {

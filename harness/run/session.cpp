@@ -97,6 +97,15 @@ void session::prepare(std::vector<policy_settings> const& policies) {
   }
 }
 
+std::vector<std::string> session::warnings(std::vector<policy_settings> const& policies) const {
+  std::vector<std::string> all;
+  for (policy_settings const& settings : policies) {
+    std::string const text = cache_warning(settings, charged_model(), profile_ ? &*profile_ : nullptr);
+    if (!text.empty() && std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
+  }
+  return all;
+}
+
 run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
   composed_policy composed{settings, charged_model(), profile_ ? &*profile_ : nullptr};
   offload_clock clock{machine_, shape_};
@@ -113,6 +122,9 @@ run_result session::run(policy_settings const& settings, buddy::trace_recorder* 
   r.time = clock.totals();
   r.total = composed.policy().total();
   for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(composed.policy().counters(l));
+  bool const global = settings.pool == buddy::pool_layout::global;
+  for (std::uint16_t l = 0; l != (global ? 1 : model_.config().n_layers); ++l)
+    if (auto const* const report = composed.policy().cache().eviction(l).report()) r.choices.push_back(*report);
   add_quality(r, evaluation_, logits, exact_);
   return r;
 }

@@ -41,6 +41,9 @@ class session {
   /// @throws buddy::config_error when one of them cannot be computed
   void prepare(std::vector<policy_settings> const& policies);
 
+  /// What the user should know of these before they run, each once. @pre prepared
+  [[nodiscard]] std::vector<std::string> warnings(std::vector<policy_settings> const& policies) const;
+
   /// @param recorder  writes down the routing; may be null
   [[nodiscard]] run_result run(policy_settings const& settings, buddy::trace_recorder* recorder = nullptr) const;
 

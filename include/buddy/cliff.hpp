@@ -115,7 +115,8 @@ template <eviction_policy Eviction, class... Arguments>
          std::to_string(found.cycle) + " experts), where '" + std::string{policy} +
          "' all but never hits: in a trial it had " + std::to_string(found.hits) +
          " hits where keeping the right experts has " + std::to_string(found.pinned_hits) +
-         "; use per-layer pools, more slots, or a policy that does not collapse (lru_token, lfu_decayed)";
+         "; use per-layer pools, more slots, or a policy that does not collapse (lru_token, counts that outlive "
+         "residency)";
 }
 
 }  // namespace buddy::inline v0
