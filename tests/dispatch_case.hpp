@@ -126,6 +126,7 @@ inline std::vector<dispatch_shape> decode_shapes() {
 inline std::vector<dispatch_shape> prefill_shapes() {
   using buddy::weight_type;
   return {{{40, 24, weight_type::bf16}, 2, 1, 3},
+          {{40, 24, weight_type::f16}, 1, 2, 4},
           {{72, 80, weight_type::f16}, 70, 2, 6, 7, 7, true},
           {{24, 16, weight_type::bf16}, 150, 1, 4, 0, 0, false, true}};  // three tiles of one expert
 }

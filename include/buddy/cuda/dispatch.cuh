@@ -61,11 +61,11 @@ template <weight_type Type>
 /// Prefill: the same for any number of tokens. Routed slots are sorted by expert first; an expert's weights are read
 /// once for each `tile_tokens` of its tokens. Four kernels, no host in between; can be captured.
 /// @param order  its arrays as documented; `tiles` [token_order::max_tiles(n_routed, n_slots)]
-/// @pre   every slot other than `no_slot` is below order.n_slots
+/// @pre   every slot other than `no_slot` is below order.n_slots; n_tokens below 65,536
 [[nodiscard]] inline cudaError_t dispatch_sorted(dispatch_arrays const& a, token_order const& order,
                                                  dispatch_options const& options, cudaStream_t stream) noexcept {
-  if (a.n_tokens == 0) return cudaSuccess;
-  if (!detail::can_dispatch(a) || a.n_tokens == 1) return cudaErrorInvalidValue;
+  if (a.n_tokens <= 1) return dispatch(a, options, stream);
+  if (!detail::can_dispatch(a)) return cudaErrorInvalidValue;
   if (auto const e = sort_tokens(a, order, stream); e != cudaSuccess) return e;
   std::uint32_t const n_tiles = token_order::max_tiles(a.n_routed(), order.n_slots);
   constexpr std::uint32_t blocks = tile_tokens / fragment::tokens;

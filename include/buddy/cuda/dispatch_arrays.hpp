@@ -24,7 +24,7 @@ struct dispatch_arrays {
   slot_id const* slots{};     ///< [n_tokens, top_k] where each routed slot is computed; `no_slot`: not here
   float const* weights{};     ///< [n_tokens, top_k] factor of the expert's output
   std::uint16_t const* x{};   ///< [n_tokens, hidden] in the format of the weights; aligned to 16
-  float const* base{};        ///< [n_tokens, hidden] what the experts' outputs are added to; null: zeros
+  float const* base{};        ///< [n_tokens, hidden] what the outputs are added to; null: zeros; aligned to 16
   float* y{};                 ///< [n_tokens, hidden] out; may be `base`; aligned to 16
   std::byte* workspace{};     ///< [workspace_bytes] scratch, its contents of no interest; aligned to 16
 

@@ -44,9 +44,9 @@ struct lane_work {
 struct lane_config {
   expert_record record;
   std::uint32_t max_tokens{1};
-  std::uint32_t max_uses{32};  ///< of one call, all experts together
-  std::uint32_t n_workers{1};  ///< the caller included; one a physical core, two on a core only share it
-  std::span<int const> cpus{};
+  std::uint32_t max_uses{32};   ///< of one call, all experts together
+  std::uint32_t n_workers{1};   ///< the caller included; one a physical core, two on a core only share it
+  std::span<int const> cpus{};  ///< as in `worker_team`; only read while the lane is made
   instruction_set instructions{best_instruction_set()};
 };
 
@@ -66,7 +66,9 @@ class host_lane {
         kernel_{row_kernel_of(c.instructions, c.record.type)},
         x_(c.max_tokens * packed_bytes(c.record.hidden)),
         inner_(c.max_uses * packed_bytes(c.record.width)),
-        team_(c.n_workers, c.cpus) {}
+        team_(c.n_workers, c.cpus) {
+    config_.cpus = {};  // the caller's, and perhaps gone tomorrow
+  }
 
   [[nodiscard]] lane_config const& config() const noexcept { return config_; }
 
