@@ -61,6 +61,7 @@
 #include <buddy/prediction_recall.hpp>
 #include <buddy/profile_builder.hpp>
 #include <buddy/replay.hpp>
+#include <buddy/resize.hpp>
 #include <buddy/reuse_distances.hpp>
 #include <buddy/routing_trace.hpp>
 #include <buddy/slot_cache.hpp>
