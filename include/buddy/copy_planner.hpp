@@ -3,11 +3,13 @@
 /// What must move because of one batch: demand copies, late prefetches, refills and the experts left to the CPU.
 #pragma once
 
+#include <buddy/admission.hpp>
 #include <buddy/concepts/expert_cache.hpp>
 #include <buddy/counters.hpp>
 #include <buddy/fixed_list.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/model_shape.hpp>
+#include <buddy/policy_config.hpp>
 
 #include <cstdint>
 #include <vector>
@@ -18,11 +20,11 @@ namespace buddy::inline v0 {
 /// missed without being fetched. No allocation after construction.
 class copy_planner {
  public:
-  /// @param refill_after    the n-th miss without a fetch earns an expert a copy in the background; 0: never
   /// @param prefetch_width  most copies of one prediction
-  copy_planner(model_shape const& shape, std::uint32_t refill_after, std::uint32_t prefetch_width)
+  copy_planner(model_shape const& shape, policy_config const& config, std::uint32_t prefetch_width)
       : shape_(shape),
-        refill_after_(refill_after),
+        refill_after_(config.refill_after),
+        admission_(config.admissions_per_layer, config.in_prefill),
         fetches_(shape.n_experts),
         waits_(shape.n_experts),
         refills_(shape.n_experts),
@@ -34,7 +36,10 @@ class copy_planner {
   /// Background copies that the host can start before it says so again; no slot is emptied for one that it cannot.
   void background_room(std::uint32_t n) noexcept { room_ = n; }
 
-  void begin_batch() noexcept { fetches_.clear(), waits_.clear(), refills_.clear(), host_.clear(); }
+  void begin_batch(phase p) noexcept {
+    fetches_.clear(), waits_.clear(), refills_.clear(), host_.clear();
+    admission_.begin_batch(p);
+  }
 
   /// The router asked for a resident expert.
   void hit(expert_key key, layer_counters& count) noexcept {
@@ -61,7 +66,7 @@ class copy_planner {
       return slot;
     }
     forget_prediction(key);  // what was copied on it has left unused
-    slot = cache.reserve(key);
+    slot = admission_.reserve(key, cache);
     ++count.fetches;
     if (slot == no_slot) ++count.staged;
     fetches_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
@@ -82,7 +87,7 @@ class copy_planner {
     if (refill_after_ == 0 || cache.where(key) != residency::absent) return;
     auto& ghost = ghosts_[shape_.index(key)];
     if (++ghost < refill_after_ || room_ == 0) return;
-    slot_id const slot = cache.reserve(key);
+    slot_id const slot = admission_.reserve(key, cache);
     if (slot == no_slot) return;
     ghost = 0;
     --room_;
@@ -138,6 +143,7 @@ class copy_planner {
 
   model_shape shape_;
   std::uint32_t refill_after_;
+  admission admission_;
   std::uint32_t room_ = 0xffff'ffffU;  // no limit until the host names one
   fixed_list<expert_copy> fetches_, waits_, refills_, prefetches_;
   fixed_list<std::uint16_t> host_;

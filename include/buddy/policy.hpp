@@ -14,6 +14,7 @@
 #include <buddy/distribution_gate.hpp>
 #include <buddy/fixed_list.hpp>
 #include <buddy/gate_weights.hpp>
+#include <buddy/lane_divider.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/policy_checks.hpp>
@@ -52,7 +53,8 @@ class policy {
         window_(config.replacement_ratio, config.ratio_window, shape.top_k),
         batch_(shape.n_experts, config.max_tokens),
         assignments_(std::size_t{config.max_tokens} * shape.top_k),
-        copies_(shape, config.refill_after, prefetch_width(shape, config)),
+        copies_(shape, config, prefetch_width(shape, config)),
+        divider_(shape, config.lanes, config.over_cap == resolution::host ? config.admissions_per_layer : 0),
         predicted_(prefetch_width(shape, config)),
         counters_(shape.n_layers * n_phases),
         clock_{0, 0, shape.n_layers} {}
@@ -90,7 +92,7 @@ class policy {
     next_layer_ = layer + 1;
     clock_.layer = layer;
     cache_.begin_batch(clock_);
-    copies_.begin_batch();
+    copies_.begin_batch(phase_);
 
     auto const slot_of = cache_.residents(layer);
     batch_.collect(r.experts, slot_of, r.n_tokens);
@@ -100,8 +102,10 @@ class policy {
       take_hits(layer, r);
     } else {
       resolve_rows(layer, r, slot_of);
+      if (divider_.is_needed()) divider_.divide(layer, assignments_.all(), cache_);
       place(layer, r);
     }
+    if (divider_.watches()) divider_.observe(layer, r.experts, clock_.step);
     predictor_.observe(layer, r);
     plan_ = {layer,
              r.n_tokens,
@@ -282,6 +286,7 @@ class policy {
   batch_experts batch_;
   fixed_list<assignment> assignments_;  // [n_tokens, top_k]
   copy_planner copies_;
+  lane_divider divider_;
   std::vector<std::uint16_t> predicted_;  // [prefetch width]
   std::vector<layer_counters> counters_;  // [n_layers, n_phases]
   layer_plan plan_;

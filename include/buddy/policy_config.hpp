@@ -3,8 +3,10 @@
 /// The rules of the batch that no component decides.
 #pragma once
 
+#include <buddy/admission.hpp>
 #include <buddy/error.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/miss_lanes.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/resolver.hpp>
@@ -42,6 +44,14 @@ struct policy_config {
   /// A missing expert that was not fetched is copied in the background at its n-th such miss, so that substitution
   /// cannot freeze the resident set; 0: never.
   std::uint32_t refill_after = 1;
+  /// How the misses that would be fetched are divided between the link and the CPU.
+  miss_lanes lanes{};
+  /// Most copies that enter the cache in one layer of one step, refills included; 0: no limit. What is beyond it takes
+  /// `over_cap`: `fetch` through staging, or `host`.
+  std::uint32_t admissions_per_layer = 0;
+  resolution over_cap = resolution::fetch;
+  /// What a step of prefill may change in the cache.
+  prefill_admission in_prefill = prefill_admission::free_slots;
   /// Most experts that one `prefetch` call may copy; 0: the router's top_k; more than n_experts is n_experts.
   std::uint32_t prefetch_width = 0;
   /// Largest batch that `resolve` will see, in [1, 65536].
@@ -63,6 +73,9 @@ inline void validate(policy_config const& c) {
     detail::throw_config_error("buddy::policy_config: replacement_ratio must be in [0, 1]");
   if (c.ratio_window == 0 || c.ratio_window > max_ratio_window)
     detail::throw_config_error("buddy::policy_config: ratio_window must be in [1, 1048576] tokens");
+  validate(c.lanes);
+  if (c.over_cap != resolution::fetch && c.over_cap != resolution::host)
+    detail::throw_config_error("buddy::policy_config: over_cap must be fetch or host");
   if (c.max_tokens == 0 || c.max_tokens > max_batch_tokens)
     detail::throw_config_error("buddy::policy_config: max_tokens must be in [1, 65536]");
 }

@@ -92,6 +92,9 @@ class slot_cache {
   /// This batch reads the slot: it may not leave before the next `begin_batch`.
   void protect(slot_id s) noexcept { at(s).batch = batch_; }
 
+  /// Whether a record of this layer fits as things are.
+  [[nodiscard]] bool has_room(std::uint16_t layer) const noexcept { return pool_of(layer).fits(record_bytes_[layer]); }
+
   /// A slot to copy `k` into, evicting as needed; it is in flight until `commit` or `cancel`.
   /// @returns `no_slot` when not enough may leave; then nothing has changed
   /// @pre where(k) == residency::absent
@@ -223,6 +226,9 @@ class slot_cache {
   }
 
   [[nodiscard]] pool_type& pool_of(std::uint16_t layer) noexcept { return pools_[pools_.size() == 1 ? 0 : layer]; }
+  [[nodiscard]] pool_type const& pool_of(std::uint16_t layer) const noexcept {
+    return pools_[pools_.size() == 1 ? 0 : layer];
+  }
 
   /// Evicts until `bytes` fit, or nothing at all. Where records are of one size one victim suffices and nothing is
   /// summed up; otherwise O(capacity).

@@ -49,6 +49,7 @@ enum class fault {
   keeps_cancelled,
   forgets_at_begin,
   loses_its_slot,
+  sees_room,
 };
 
 /// The plainest cache there is, with one fault. Layer l's records have 10 + 10 l bytes; 70 fit.
@@ -76,6 +77,9 @@ class faulty_cache {
   void touch(slot_id) noexcept {}
   void protect(slot_id s) noexcept { held_[index(s)].is_protected = true; }
 
+  [[nodiscard]] bool has_room(std::uint16_t l) const noexcept {
+    return fault_ == fault::sees_room || record_bytes(l) <= budget - std::min(budget, used(true));
+  }
   [[nodiscard]] slot_id reserve(expert_key k) noexcept {
     std::uint64_t const bytes = record_bytes(k.layer);
     if (fault_ != fault::exceeds_budget) {
@@ -146,5 +150,6 @@ TEST_CASE("the cache laws catch who breaks them", "[conformance][expert_cache]")
   CHECK(verdict(fault::forgets_commits) == "an expert is resident once it is committed");
   CHECK(verdict(fault::keeps_cancelled) == "an expert is absent once it is cancelled");
   CHECK(verdict(fault::forgets_at_begin) == "nothing but a reserve that succeeds makes a resident leave");
+  CHECK(verdict(fault::sees_room) == "where there is room, reserve succeeds and nobody leaves");
   CHECK(verdict(fault::loses_its_slot) == "slot_of names a slot of whatever is not absent");
 }

@@ -39,6 +39,10 @@ concept has_reserve = requires(C& c, expert_key k) {
   { c.reserve(k) } noexcept -> std::same_as<slot_id>;
 };
 template <class C>
+concept has_has_room = requires(C const& c, std::uint16_t layer) {
+  { c.has_room(layer) } noexcept -> std::same_as<bool>;
+};
+template <class C>
 concept has_commit = requires(C& c, slot_id s) {
   { c.commit(s) } noexcept -> std::same_as<void>;
   { c.cancel(s) } noexcept -> std::same_as<void>;
@@ -54,7 +58,8 @@ concept has_record_bytes = requires(C const& c, std::uint16_t layer) {
 ///
 /// Verbs: `residents(layer)` [n_experts] slots that can be read now; `where(key)`; `slot_of(key)`, in flight or
 /// resident; `begin_batch(now)`; `touch(slot)` the router asked for what it holds or will hold; `protect(slot)` this
-/// batch reads it; `reserve(key)` a slot to copy into, or `no_slot`; `commit(slot)` the bytes are there; `cancel(slot)`
+/// batch reads it; `reserve(key)` a slot to copy into, or `no_slot`; `has_room(layer)` whether that needs nobody to
+/// leave; `commit(slot)` the bytes are there; `cancel(slot)`
 /// they never will be.
 ///
 /// Laws (`buddy/testing/cache_laws.hpp`):
@@ -62,10 +67,11 @@ concept has_record_bytes = requires(C const& c, std::uint16_t layer) {
 ///  -# Leased, in-flight and protected slots never leave; protection ends at the next `begin_batch`.
 ///  -# The byte budget is never exceeded, not even in between.
 ///  -# An expert in flight is not among the residents until it is committed.
-///  -# A `reserve` that fails changes nothing; nothing but a `reserve` that succeeds makes a resident leave.
+///  -# A `reserve` that fails changes nothing; nothing but a `reserve` that succeeds makes a resident leave, and not
+///     where `has_room`.
 template <class C>
-concept expert_cache =
-    std::movable<C> && detail::has_residents<C> && detail::has_where<C> && detail::has_begin_batch<C> &&
-    detail::has_protect<C> && detail::has_reserve<C> && detail::has_commit<C> && detail::has_record_bytes<C>;
+concept expert_cache = std::movable<C> && detail::has_residents<C> && detail::has_where<C> &&
+                       detail::has_begin_batch<C> && detail::has_protect<C> && detail::has_reserve<C> &&
+                       detail::has_has_room<C> && detail::has_commit<C> && detail::has_record_bytes<C>;
 
 }  // namespace buddy::inline v0

@@ -71,10 +71,13 @@ class cache_trial {
   }
 
   void reserve(expert_key k, entry& e) {
+    bool const had_room = cache_.has_room(k.layer);
     slot_id const s = cache_.reserve(k);
-    evicts_ = s != no_slot;
-    if_changed_ = evicts_ ? "a slot that was reserved is in flight" : "a reserve that fails changes nothing";
-    if (evicts_) e = {residency::in_flight, s, false};
+    evicts_ = s != no_slot && !had_room;
+    if_changed_ = had_room  ? "where there is room, reserve succeeds and nobody leaves"
+                  : evicts_ ? "a slot that was reserved is in flight"
+                            : "a reserve that fails changes nothing";
+    if (s != no_slot) e = {residency::in_flight, s, false};
   }
 
   void settle(entry& e) {
