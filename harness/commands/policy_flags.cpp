@@ -100,6 +100,27 @@ void policy_flags::add_rules(CLI::App& command) {
         s.rules.order = one_of<budget_order>(
             "--order", word, {{"router", budget_order::router}, {"lightest-first", budget_order::lightest_first}});
       });
+  add<std::string>(command, "--miss-lanes", "who takes the misses that would be fetched: fixed | fiddler | q-star",
+                   [](auto& s, auto const& word) {
+                     using buddy::lane_rule;
+                     s.rules.lanes.rule = one_of<lane_rule>(
+                         "--miss-lanes", word,
+                         {{"fixed", lane_rule::fixed}, {"fiddler", lane_rule::fiddler}, {"q-star", lane_rule::q_star}});
+                   });
+  add<std::string>(
+      command, "--over-cap", "a fetch beyond --admissions: fetch (by staging) | host", [](auto& s, auto const& word) {
+        using buddy::resolution;
+        s.rules.over_cap =
+            one_of<resolution>("--over-cap", word, {{"fetch", resolution::fetch}, {"host", resolution::host}});
+      });
+  add<std::string>(command, "--prefetch-mode", "always | governed (idle bytes, useful ranks) | retain-only",
+                   [](auto& s, auto const& word) {
+                     using buddy::prefetch_mode;
+                     s.rules.prefetch = one_of<prefetch_mode>("--prefetch-mode", word,
+                                                              {{"always", prefetch_mode::always},
+                                                               {"governed", prefetch_mode::governed},
+                                                               {"retain-only", prefetch_mode::retain_only}});
+                   });
   add_switch(command, "--renormalise", "scale changed gate weights back to their sum",
              [](auto& s) { s.rules.renormalise = true; });
   add_switch(command, "--exact", "never substitute", [](auto& s) { s.rules.exact = true; });
@@ -116,6 +137,10 @@ void policy_flags::add_budgets(CLI::App& command) {
                      [](auto& s, std::uint32_t x) { s.rules.ratio_window = x; });
   add<std::uint32_t>(command, "--refill-after", "a replaced expert is copied at its n-th miss; 0: never",
                      [](auto& s, std::uint32_t x) { s.rules.refill_after = x; });
+  add<std::uint64_t>(command, "--refill-bytes", "most bytes of such copies in a step; 0: no limit",
+                     [](auto& s, std::uint64_t x) { s.rules.refill_bytes_per_step = x; });
+  add<std::uint32_t>(command, "--admissions", "most copies that enter in one layer of one step; 0: no limit",
+                     [](auto& s, std::uint32_t x) { s.rules.admissions_per_layer = x; });
   add<std::uint32_t>(command, "--prefetch-width", "most copies ahead for one layer; 0: top-k",
                      [](auto& s, std::uint32_t x) { s.rules.prefetch_width = x; });
 }

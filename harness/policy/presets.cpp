@@ -55,13 +55,19 @@ void reroute(settings& s, char const* selector, std::uint32_t n_kept) {
   s.rules.refill_after = 0;
 }
 
-constexpr std::array<preset, 21> table{{
+constexpr std::array<preset, 22> table{{
     {"all_resident", "every expert in fast memory: the upper bound", [](settings& s) { s.cache_ratio = 1.0; }},
     {"fetch", "per-layer LRU, every miss is fetched", [](settings&) {}},
     {"prefetch", "fetch, and copies ahead what usually follows",
      [](settings& s) {
        s.predictor = "markov";
        s.rules.prefetch_width = 1;
+     }},
+    {"prefetch_governed", "the same within the link's idle bytes, and only while it proves useful",
+     [](settings& s) {
+       s.predictor = "markov";
+       s.rules.prefetch_width = 2;
+       s.rules.prefetch = buddy::prefetch_mode::governed;
      }},
     {"drop", "every miss is left out", [](settings& s) { substitute(s, "zero_fill"); }},
     {"random", "every miss is served by a random resident expert",

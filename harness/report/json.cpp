@@ -7,6 +7,7 @@
 
 #include <buddy/resolution.hpp>
 
+#include <array>
 #include <cstddef>
 #include <utility>
 
@@ -19,6 +20,14 @@ using json = nlohmann::ordered_json;
 template <class T>
 json or_null(std::optional<T> const& x) {
   return x ? json(*x) : json(nullptr);
+}
+
+char const* name_of(buddy::prefetch_mode m) {
+  return std::array{"always", "governed", "retain-only"}[static_cast<std::size_t>(m)];
+}
+
+char const* name_of(buddy::lane_rule r) {
+  return std::array{"fixed", "fiddler", "q-star"}[static_cast<std::size_t>(r)];
 }
 
 json config_of(policy_settings const& s) {
@@ -39,6 +48,11 @@ json config_of(policy_settings const& s) {
           {"ratio_window", s.rules.ratio_window},
           {"refill_after", s.rules.refill_after},
           {"prefetch_width", s.rules.prefetch_width},
+          {"prefetch_mode", name_of(s.rules.prefetch)},
+          {"miss_lanes", name_of(s.rules.lanes.rule)},
+          {"admissions_per_layer", s.rules.admissions_per_layer},
+          {"over_cap", buddy::to_string(s.rules.over_cap)},
+          {"refill_bytes_per_step", s.rules.refill_bytes_per_step},
           {"warm", s.warm}};
 }
 
@@ -177,6 +191,8 @@ void add_counts(json& out, run_result const& r) {
                    {"refills", c.refills},
                    {"prefetches", c.prefetches},
                    {"useful_prefetches", c.useful_prefetches},
+                   {"late_prefetches", c.late_prefetches},
+                   {"wasted_prefetches", c.wasted_prefetches},
                    {"background_cancelled", r.time.background_cancelled}};
 }
 

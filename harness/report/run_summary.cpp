@@ -72,8 +72,8 @@ void print_counts(std::ostream& out, run_result const& r) {
     out << "  mean rank of the buddies   "
         << fixed(static_cast<double>(c.stand_in_rank_sum) / static_cast<double>(buddies), 2) << '\n';
   if (c.prefetches != 0)
-    out << "  prefetches                 " << c.prefetches << ", of these used " << c.useful_prefetches
-        << ", found under way " << c.waits << '\n';
+    out << "  prefetches                 " << c.prefetches << ", of these used " << c.useful_prefetches << " (late "
+        << c.late_prefetches << "), wasted " << c.wasted_prefetches << "; demands found under way " << c.waits << '\n';
   if (c.refills != 0) out << "  refills                    " << c.refills << '\n';
   if (c.prefetches + c.refills != 0)
     out << "  gave way to a demand       " << r.time.background_cancelled << " prefetches and refills\n";

@@ -107,7 +107,9 @@ std::vector<std::string> session::warnings(std::vector<policy_settings> const& p
 }
 
 run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
-  composed_policy composed{settings, charged_model(), profile_ ? &*profile_ : nullptr};
+  policy_settings priced = settings;
+  priced.rules.lanes = lanes_of(settings.rules.lanes.rule, machine_, shape_);
+  composed_policy composed{priced, charged_model(), profile_ ? &*profile_ : nullptr};
   offload_clock clock{machine_, shape_};
   policy_moe moe{composed.policy(), clock, recorder};
   evaluation_logits const logits = logits_of(model_, evaluation_, moe);

@@ -40,6 +40,12 @@ inline std::uint64_t us_to_ns(double us) { return static_cast<std::uint64_t>(std
           detail::us_to_ns(h.host_handshake_us), detail::read_ns(s.expert_bytes, h.cpu_gbps)};
 }
 
+/// What the two lanes of a miss take, for the rules that divide them.
+[[nodiscard]] inline buddy::miss_lanes lanes_of(buddy::lane_rule rule, hardware const& h, charged_shape const& s) {
+  return {rule, detail::us_to_ns(h.link_latency_us) + detail::read_ns(s.expert_bytes, h.link_gbps),
+          detail::read_ns(s.expert_bytes, h.cpu_gbps)};
+}
+
 /// One copy at a time, each with its own latency: M copies take M (latency + bytes / bandwidth).
 [[nodiscard]] inline buddy::transfer::sim_link_options link_of(hardware const& h) {
   return {detail::us_to_ns(h.link_latency_us), static_cast<std::uint64_t>(std::llround(h.link_gbps * 1e9)), 1, 1024};

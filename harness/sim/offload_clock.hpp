@@ -41,7 +41,8 @@ class offload_clock {
   /// Refills and prefetches that may wait for the link or be under way: one moves, one waits.
   static constexpr std::size_t background_limit = 2;
 
-  offload_clock(hardware const& h, charged_shape const& s) : cost_(cost_of(h, s)), link_(link_of(h)) {
+  offload_clock(hardware const& h, charged_shape const& s)
+      : cost_(cost_of(h, s)), link_(link_of(h)), link_bytes_per_ns_(h.link_gbps) {
     background_.reserve(background_limit);
   }
 
@@ -49,6 +50,8 @@ class offload_clock {
   template <class Policy>
   void begin_layer(Policy& policy) {
     layer_began_ns_ = link_.now_ns();
+    std::uint64_t const idle_ns = background_.empty() ? cost_.rest_ns + computed_alone_ns_ : 0;
+    policy.background_bytes(static_cast<std::uint64_t>(static_cast<double>(idle_ns) * link_bytes_per_ns_));
     link_.advance_to(layer_began_ns_ + cost_.rest_ns);
     settle(policy);
     policy.background_room(static_cast<std::uint32_t>(background_limit - background_.size()));
@@ -67,6 +70,7 @@ class offload_clock {
     submit_background(plan.refills);
     submit_background(policy.prefetch(next_layer(policy, plan.layer)));
 
+    computed_alone_ns_ = demand_.empty() ? device * cost_.expert_ns : 0;
     std::uint64_t end = start + device * cost_.expert_ns;
     if (!demand_.empty()) {
       for (pending const& p : demand_) link_.wait(p.ticket);
@@ -185,6 +189,8 @@ class offload_clock {
   std::vector<pending> demand_;      // what this layer waits for
   clock_totals totals_;
   std::uint64_t layer_began_ns_{};
+  std::uint64_t computed_alone_ns_{};  // of the layer before, when nobody waited for the link
+  double link_bytes_per_ns_;
 };
 
 }  // namespace harness

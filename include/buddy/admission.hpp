@@ -33,17 +33,27 @@ class admission {
     rule_ = p == phase::prefill ? in_prefill_ : prefill_admission::all;
   }
 
+  /// A slot for a copy on a prediction: prompts are held to their rule, the cap is for what was asked for.
+  template <expert_cache Cache>
+  [[nodiscard]] slot_id reserve_ahead(expert_key key, Cache& cache) const noexcept {
+    return may_enter(key.layer, cache) ? cache.reserve(key) : no_slot;
+  }
+
   /// A slot for `key`, if it may enter and one can be had.
   template <expert_cache Cache>
   [[nodiscard]] slot_id reserve(expert_key key, Cache& cache) noexcept {
-    if (left_ == 0 || rule_ == prefill_admission::none) return no_slot;
-    if (rule_ == prefill_admission::free_slots && !cache.has_room(key.layer)) return no_slot;
+    if (left_ == 0 || !may_enter(key.layer, cache)) return no_slot;
     slot_id const slot = cache.reserve(key);
     if (slot != no_slot) --left_;
     return slot;
   }
 
  private:
+  template <class Cache>
+  [[nodiscard]] bool may_enter(std::uint16_t layer, Cache const& cache) const noexcept {
+    return rule_ == prefill_admission::all || (rule_ == prefill_admission::free_slots && cache.has_room(layer));
+  }
+
   static constexpr std::uint32_t unlimited = 0xffff'ffffU;
 
   std::uint32_t per_layer_;

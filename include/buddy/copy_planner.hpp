@@ -10,8 +10,13 @@
 #include <buddy/layer_plan.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/policy_config.hpp>
+#include <buddy/prefetch_governor.hpp>
+#include <buddy/refill_budget.hpp>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace buddy::inline v0 {
@@ -23,18 +28,28 @@ class copy_planner {
   /// @param prefetch_width  most copies of one prediction
   copy_planner(model_shape const& shape, policy_config const& config, std::uint32_t prefetch_width)
       : shape_(shape),
-        refill_after_(config.refill_after),
+        mode_(config.prefetch),
         admission_(config.admissions_per_layer, config.in_prefill),
         fetches_(shape.n_experts),
         waits_(shape.n_experts),
         refills_(shape.n_experts),
         prefetches_(prefetch_width),
         host_(shape.n_experts),
-        ghosts_(shape.n_keys(), 0),
+        refill_budget_(shape, config.refill_after, config.refill_bytes_per_step),
+        governor_(shape, prefetch_width),
+        holder_(shape.n_keys(), prefetch_governor::nobody),
         prefetched_(shape.n_keys(), 0) {}
 
   /// Background copies that the host can start before it says so again; no slot is emptied for one that it cannot.
   void background_room(std::uint32_t n) noexcept { room_ = n; }
+
+  /// Bytes that the link could have carried while nobody waited for it, since this was last called: what governed
+  /// prefetches may spend. Kept up to four records.
+  void background_bytes(std::uint64_t n) noexcept {
+    idle_bytes_ = std::min(idle_bytes_ + std::min(n, max_idle()), max_idle());
+  }
+
+  void begin_step(std::uint64_t step) noexcept { refill_budget_.begin_step(step); }
 
   void begin_batch(phase p) noexcept {
     fetches_.clear(), waits_.clear(), refills_.clear(), host_.clear();
@@ -55,18 +70,21 @@ class copy_planner {
   [[nodiscard]] slot_id fetch(expert_key key, Cache& cache, layer_counters& count) noexcept {
     slot_id slot = no_slot;
     if (lists(fetches_, key, slot) || lists(waits_, key, slot)) return slot;
-    ghosts_[shape_.index(key)] = 0;
+    refill_budget_.forget(key);
     slot = cache.slot_of(key);
     if (slot != no_slot) {  // a prefetch or a refill that came too late
       ++count.waits;
+      count.late_prefetches += prefetched_[shape_.index(key)];
       hit(key, count);
       cache.protect(slot);  // it was reserved for an earlier batch
       cache.touch(slot);    // and this is a demand like a hit
       waits_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
       return slot;
     }
-    forget_prediction(key);  // what was copied on it has left unused
+    count_wasted(key, count);
+    governor_.missed(key);
     slot = admission_.reserve(key, cache);
+    hold(slot, key);
     ++count.fetches;
     if (slot == no_slot) ++count.staged;
     fetches_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
@@ -84,14 +102,15 @@ class copy_planner {
   /// resident set.
   template <expert_cache Cache>
   void earn_refill(expert_key key, Cache& cache, layer_counters& count) noexcept {
-    if (refill_after_ == 0 || cache.where(key) != residency::absent) return;
-    auto& ghost = ghosts_[shape_.index(key)];
-    if (++ghost < refill_after_ || room_ == 0) return;
+    if (cache.where(key) != residency::absent) return;
+    std::uint64_t const bytes = cache.record_bytes(key.layer);
+    if (!refill_budget_.earns(key, bytes) || room_ == 0) return;
     slot_id const slot = admission_.reserve(key, cache);
     if (slot == no_slot) return;
-    ghost = 0;
+    refill_budget_.spend(key, bytes);
+    hold(slot, key);
     --room_;
-    forget_prediction(key);
+    count_wasted(key, count);
     ++count.refills;
     refills_.push({key, slot, cache.record_bytes(key.layer), copy_reason::refill});
   }
@@ -101,25 +120,25 @@ class copy_planner {
   [[nodiscard]] view<expert_copy const> prefetch(std::uint16_t layer, view<std::uint16_t const> predicted, Cache& cache,
                                                  layer_counters& count) noexcept {
     prefetches_.clear();
+    governor_.judge(layer, [this](expert_key key) noexcept { return prefetched_[shape_.index(key)] != 0; });
     for (std::uint16_t const e : predicted)
-      if (slot_id const s = cache.slot_of({layer, e}); s != no_slot) cache.protect(s);
-    for (std::uint16_t const e : predicted) {
-      expert_key const key{layer, e};
-      if (cache.where(key) != residency::absent) continue;
-      if (room_ == 0) break;
-      slot_id const slot = cache.reserve(key);
+      if (slot_id const s = cache.slot_of({layer, e}); s != no_slot) retain(s, cache);
+    if (mode_ == prefetch_mode::retain_only) return prefetches_.all();
+    for (std::uint32_t rank = 0; rank != predicted.size && room_ != 0; ++rank) {
+      expert_key const key{layer, predicted[rank]};
+      if (cache.where(key) != residency::absent || !is_worth(rank, cache.record_bytes(layer))) continue;
+      slot_id const slot = admission_.reserve_ahead(key, cache);
       if (slot == no_slot) break;
-      --room_;
-      prefetches_.push({key, slot, cache.record_bytes(layer), copy_reason::prefetch});
-      prefetched_[shape_.index(key)] = 1;
-      ++count.prefetches;
+      copy_ahead(key, rank, slot, cache.record_bytes(layer), count);
     }
     return prefetches_.all();
   }
 
+  [[nodiscard]] prefetch_status status() const noexcept { return governor_.status(); }
+
   /// A copy that was planned will not happen. One that a batch waits for is demanded, and no longer in the background.
   void cancel(expert_copy const& c, layer_counters& count) noexcept {
-    forget_prediction(c.expert);
+    prefetched_[shape_.index(c.expert)] = 0;
     if (c.why == copy_reason::refill) ++count.cancelled_refills;
     if (c.why == copy_reason::prefetch) ++count.cancelled_prefetches;
   }
@@ -130,7 +149,42 @@ class copy_planner {
   [[nodiscard]] view<std::uint16_t const> host_experts() const noexcept { return host_.all(); }
 
  private:
-  void forget_prediction(expert_key key) noexcept { prefetched_[shape_.index(key)] = 0; }
+  [[nodiscard]] std::uint64_t max_idle() const noexcept { return 4 * shape_.expert_bytes; }
+
+  /// An expert comes anew: what was copied of it on a prediction has left without being asked for.
+  void count_wasted(expert_key key, layer_counters& count) noexcept {
+    auto& was_prefetched = prefetched_[shape_.index(key)];
+    count.wasted_prefetches += was_prefetched;
+    was_prefetched = 0;
+  }
+
+  /// Remembers who is in a slot. @returns who was; it has left, unless the slot was free or filled by someone else
+  expert_key hold(slot_id slot, expert_key key) noexcept {
+    if (slot == no_slot) return prefetch_governor::nobody;
+    return std::exchange(holder_[static_cast<std::size_t>(slot)], key);
+  }
+
+  template <class Cache>
+  void retain(slot_id slot, Cache& cache) const noexcept {
+    cache.protect(slot);
+    if (mode_ == prefetch_mode::retain_only) cache.touch(slot);
+  }
+
+  [[nodiscard]] bool is_worth(std::uint32_t rank, std::uint64_t bytes) noexcept {
+    return mode_ == prefetch_mode::always || (bytes <= idle_bytes_ && governor_.allows(rank));
+  }
+
+  void copy_ahead(expert_key key, std::uint32_t rank, slot_id slot, std::uint64_t bytes,
+                  layer_counters& count) noexcept {
+    count_wasted(key, count);
+    expert_key const victim = hold(slot, key);
+    governor_.planned(key, rank, victim);
+    if (mode_ == prefetch_mode::governed) idle_bytes_ -= bytes;
+    --room_;
+    prefetches_.push({key, slot, bytes, copy_reason::prefetch});
+    prefetched_[shape_.index(key)] = 1;
+    ++count.prefetches;
+  }
 
   [[nodiscard]] static bool lists(fixed_list<expert_copy> const& copies, expert_key key, slot_id& slot) noexcept {
     for (expert_copy const& c : copies.all()) {
@@ -142,12 +196,15 @@ class copy_planner {
   }
 
   model_shape shape_;
-  std::uint32_t refill_after_;
+  prefetch_mode mode_;
   admission admission_;
   std::uint32_t room_ = 0xffff'ffffU;  // no limit until the host names one
   fixed_list<expert_copy> fetches_, waits_, refills_, prefetches_;
   fixed_list<std::uint16_t> host_;
-  std::vector<std::uint32_t> ghosts_;     // [n_layers, n_experts] misses since the last copy
+  refill_budget refill_budget_;
+  prefetch_governor governor_;
+  std::uint64_t idle_bytes_ = 0;
+  std::vector<expert_key> holder_;        // by slot: whom this planner put there last; no more slots than experts
   std::vector<std::uint8_t> prefetched_;  // [n_layers, n_experts] copied on a prediction, not yet asked for
 };
 

@@ -30,6 +30,8 @@ struct layer_counters {
   std::uint64_t refills{};                           ///< background copies planned after a miss
   std::uint64_t prefetches{};                        ///< copies planned because of a prediction
   std::uint64_t useful_prefetches{};                 ///< of these, asked for before they left
+  std::uint64_t late_prefetches{};                   ///< of the useful ones, asked for while still under way
+  std::uint64_t wasted_prefetches{};                 ///< left without being asked for; counted when they come again
   std::uint64_t cancelled_refills{};                 ///< refills cancelled, in the phase of the cancellation
   std::uint64_t cancelled_prefetches{};              ///< prefetches cancelled, in the phase of the cancellation
   std::uint64_t stand_in_rank_sum{};                 ///< sum of `rank` over the slots that ended as `buddy`
@@ -46,6 +48,8 @@ struct layer_counters {
     refills += o.refills;
     prefetches += o.prefetches;
     useful_prefetches += o.useful_prefetches;
+    late_prefetches += o.late_prefetches;
+    wasted_prefetches += o.wasted_prefetches;
     cancelled_refills += o.cancelled_refills;
     cancelled_prefetches += o.cancelled_prefetches;
     stand_in_rank_sum += o.stand_in_rank_sum;

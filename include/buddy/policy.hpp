@@ -53,9 +53,9 @@ class policy {
         window_(config.replacement_ratio, config.ratio_window, shape.top_k),
         batch_(shape.n_experts, config.max_tokens),
         assignments_(std::size_t{config.max_tokens} * shape.top_k),
-        copies_(shape, config, prefetch_width(shape, config)),
+        copies_(shape, config, detail::prefetch_width(shape, config)),
         divider_(shape, config.lanes, config.over_cap == resolution::host ? config.admissions_per_layer : 0),
-        predicted_(prefetch_width(shape, config)),
+        predicted_(detail::prefetch_width(shape, config)),
         counters_(shape.n_layers * n_phases),
         clock_{0, 0, shape.n_layers} {}
 
@@ -75,6 +75,7 @@ class policy {
     ++clock_.step;
     phase_ = p;
     next_layer_ = 0;
+    copies_.begin_step(clock_.step);
   }
 
   /// Resolves one layer. Look-ups are judged before the batch changes the cache; each *distinct* expert counts once.
@@ -132,6 +133,13 @@ class policy {
   /// leaves its slot empty.
   void background_room(std::uint32_t n) noexcept { copies_.background_room(n); }
 
+  /// Bytes that the link could have carried since the last call while no layer waited for it: governed prefetches spend
+  /// no more.
+  void background_bytes(std::uint64_t n) noexcept { copies_.background_bytes(n); }
+
+  /// What the governor of prefetches has measured.
+  [[nodiscard]] prefetch_status prefetching() const noexcept { return copies_.status(); }
+
   /// The bytes of this copy have arrived: the expert is resident. Does nothing for a staged copy.
   void commit(expert_copy const& c) noexcept {
     if (c.slot != no_slot) cache_.commit(c.slot);
@@ -155,11 +163,6 @@ class policy {
   }
 
  private:
-  /// A prediction names no expert twice, so a greater width is of no use.
-  static std::uint32_t prefetch_width(model_shape const& shape, policy_config const& config) noexcept {
-    return config.prefetch_width == 0 ? shape.top_k : std::min<std::uint32_t>(config.prefetch_width, shape.n_experts);
-  }
-
   [[nodiscard]] layer_counters& at(std::uint16_t layer) noexcept {
     return counters_[std::size_t{layer} * n_phases + static_cast<std::size_t>(phase_)];
   }

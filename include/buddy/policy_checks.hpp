@@ -8,6 +8,8 @@
 #include <buddy/model_shape.hpp>
 #include <buddy/policy_config.hpp>
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 namespace buddy::inline v0::detail {
@@ -33,6 +35,11 @@ model_shape const& checked_parts(model_shape const& shape, policy_config const& 
   }
   (require_fit(components, shape), ...);
   return shape;
+}
+
+/// A prediction names no expert twice, so a greater width is of no use.
+[[nodiscard]] inline std::uint32_t prefetch_width(model_shape const& shape, policy_config const& config) noexcept {
+  return config.prefetch_width == 0 ? shape.top_k : std::min<std::uint32_t>(config.prefetch_width, shape.n_experts);
 }
 
 }  // namespace buddy::inline v0::detail

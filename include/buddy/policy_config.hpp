@@ -8,6 +8,7 @@
 #include <buddy/fixed_point.hpp>
 #include <buddy/miss_lanes.hpp>
 #include <buddy/model_shape.hpp>
+#include <buddy/prefetch_governor.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/resolver.hpp>
 
@@ -44,6 +45,9 @@ struct policy_config {
   /// A missing expert that was not fetched is copied in the background at its n-th such miss, so that substitution
   /// cannot freeze the resident set; 0: never.
   std::uint32_t refill_after = 1;
+  /// Most bytes of such copies in a step, for those who are missed most; 0: no limit. See `refill_budget`.
+  std::uint64_t refill_bytes_per_step = 0;
+  prefetch_mode prefetch = prefetch_mode::always;
   /// How the misses that would be fetched are divided between the link and the CPU.
   miss_lanes lanes{};
   /// Most copies that enter the cache in one layer of one step, refills included; 0: no limit. What is beyond it takes

@@ -77,6 +77,12 @@ class plan_laws {
     return closed && any ? "no stand-in in exact mode, or when delta >= beta" : nullptr;
   }
 
+  /// Whether a fetch may end on the CPU.
+  [[nodiscard]] bool may_divide() const {
+    return config_.on_refused == how::fetch && (config_.lanes.rule != buddy::lane_rule::fixed ||
+                                                (config_.admissions_per_layer != 0 && config_.over_cap == how::host));
+  }
+
   [[nodiscard]] char const* slot(std::uint32_t t, std::uint32_t s) const {
     auto const& a = plan_.at(t, s);
     auto const wanted = routed(t, s);
@@ -87,7 +93,8 @@ class plan_laws {
       if (a.why != buddy::refusal::none) return "what was served was not refused";
     }
     if (a.how == how::buddy && !was_resident(a.expert)) return "a buddy is resident";
-    if (a.how != how::own && !is_stand_in(a) && a.how != config_.on_refused) return "a refused slot ends as configured";
+    if (a.how != how::own && !is_stand_in(a) && a.how != config_.on_refused && !(a.how == how::host && may_divide()))
+      return "a refused slot ends as configured";
     if ((a.how == how::host || a.how == how::drop || a.how == how::low_precision) && a.slot != buddy::no_slot)
       return "host, drop and a low-precision copy have no slot";
     return nullptr;

@@ -26,6 +26,12 @@ buddy::policy_config varied(std::uint64_t seed) {
   c.ratio_window = 5;
   c.refill_after = static_cast<std::uint32_t>(bits / 512 % 3);
   c.prefetch_width = static_cast<std::uint32_t>(bits / 2048 % 3 * 2);
+  if (bits / 8192 % 3 == 0) c.refill_bytes_per_step = 8;
+  c.prefetch = static_cast<buddy::prefetch_mode>(bits / 32768 % 3);
+  if (bits / 131072 % 2 == 0)
+    c.lanes = {static_cast<buddy::lane_rule>(bits / 262144 % 3), 1 + bits / 1048576 % 5, 1 + bits / 8388608 % 5};
+  c.admissions_per_layer = static_cast<std::uint32_t>(bits / 67108864 % 3);
+  c.over_cap = bits / 268435456 % 2 == 0 ? resolution::fetch : resolution::host;
   return c;
 }
 
