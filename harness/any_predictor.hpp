@@ -4,9 +4,13 @@
 #pragma once
 
 #include <buddy/concepts/expert_predictor.hpp>
+#include <buddy/policies/prediction/activation_map.hpp>
+#include <buddy/policies/prediction/frequency.hpp>
 #include <buddy/policies/prediction/markov.hpp>
+#include <buddy/policies/prediction/next_gate.hpp>
 #include <buddy/policies/prediction/none.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
+#include <buddy/policies/prediction/previous_token_fill.hpp>
 
 #include <cstdint>
 #include <string_view>
@@ -18,12 +22,23 @@ namespace harness {
 /// Holds the chosen predictor by value; a call costs one switch more.
 class any_predictor {
  public:
-  using model = std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::markov>;
+  using model =
+      std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::previous_token_fill,
+                   buddy::prediction::frequency, buddy::prediction::markov, buddy::prediction::next_gate,
+                   buddy::prediction::activation_map>;
 
   explicit any_predictor(model chosen) : model_(std::move(chosen)) {}
 
   [[nodiscard]] std::string_view name() const noexcept {
     return std::visit([](auto const& m) { return buddy::name_of(m); }, model_);
+  }
+
+  void begin_sequence() noexcept {
+    std::visit(
+        [](auto& m) {
+          if constexpr (requires { m.begin_sequence(); }) m.begin_sequence();
+        },
+        model_);
   }
 
   void observe(std::uint16_t layer, buddy::routing const& r) noexcept {

@@ -61,6 +61,15 @@ void policy_flags::add_components(CLI::App& command) {
   });
   add<std::string>(command, "--selector", names_of(selectors()),
                    [](auto& s, auto const& name) { s.selector = find_named(selectors(), "selector", name).name; });
+  add_switch(command, "--learnt", "markov starts from the profile's transitions", [](auto& s) { s.learnt = true; });
+  add<double>(command, "--ema-alpha", "frequency: share of a count that the next token leaves",
+              [](auto& s, double x) { s.ema_alpha = x; });
+  add<std::uint16_t>(command, "--gate-ahead", "next_gate: layers ahead",
+                     [](auto& s, std::uint16_t x) { s.gate_ahead = x; });
+  add<std::uint32_t>(command, "--activation-maps", "activation_map: texts that are kept",
+                     [](auto& s, std::uint32_t x) { s.n_maps = x; });
+  add<std::uint16_t>(command, "--route-ahead", "experiment: routers decide so many layers before; 0: in place",
+                     [](auto& s, std::uint16_t x) { s.route_ahead = x; });
   add<double>(command, "--half-life", "steps in which lfu_decayed forgets half",
               [](auto& s, double x) { s.half_life = x; });
   auto* const warm = add_switch(command, "--warm", "start with the profile's most popular experts resident",

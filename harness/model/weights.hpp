@@ -8,6 +8,7 @@
 
 #include <buddy/model_shape.hpp>
 #include <buddy/types.hpp>
+#include <buddy/view.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -62,6 +63,14 @@ class weights {
   [[nodiscard]] buddy::model_shape shape() const noexcept {
     return {static_cast<std::uint16_t>(config_.n_layers), static_cast<std::uint16_t>(config_.n_experts),
             static_cast<std::uint16_t>(config_.top_k), expert_bytes_};
+  }
+
+  /// [n_layers] router matrices [n_experts, hidden_size], as predictors take them.
+  [[nodiscard]] std::vector<buddy::view<float const>> routers() const {
+    std::vector<buddy::view<float const>> rows;
+    for (layer_weights const& l : layers_)
+      rows.push_back({l.router.data(), static_cast<std::uint32_t>(l.router.size())});
+    return rows;
   }
 
   /// 16 hexadecimal digits over the bytes of both files (FNV-1a, 64 bits): ties a profile to its model.

@@ -110,12 +110,14 @@ buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::mode
 }
 
 harness_policy make_policy(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile,
-                           std::optional<buddy::buddy_table> const& buddies, std::vector<buddy::q16> const& layer_tau) {
+                           std::optional<buddy::buddy_table> const& buddies, std::vector<buddy::q16> const& layer_tau,
+                           buddy::view<buddy::view<float const> const> routers) {
   component_source const from{s,
                               shape,
                               profile,
                               buddies ? buddies->ref() : buddy::buddy_table_ref{},
-                              {layer_tau.data(), static_cast<std::uint32_t>(layer_tau.size())}};
+                              {layer_tau.data(), static_cast<std::uint32_t>(layer_tau.size())},
+                              routers};
   return {shape,
           make_cache(s, shape, profile),
           find_named(predictors(), "predictor", s.predictor).make(from),
@@ -137,10 +139,10 @@ buddy::profile const* required(policy_settings const& s, buddy::model_shape cons
 }  // namespace
 
 composed_policy::composed_policy(policy_settings const& settings, buddy::model_shape const& shape,
-                                 buddy::profile const* profile)
+                                 buddy::profile const* profile, buddy::view<buddy::view<float const> const> routers)
     : buddies_(make_buddies(settings, required(settings, shape, profile))),
       layer_tau_(make_layer_tau(settings, profile)),
-      policy_(make_policy(settings, shape, profile, buddies_, layer_tau_)) {}
+      policy_(make_policy(settings, shape, profile, buddies_, layer_tau_, routers)) {}
 
 std::string cache_warning(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile) {
   if (s.eviction == "auto") return {};  // it leaves what collapses

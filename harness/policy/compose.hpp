@@ -28,8 +28,10 @@ class composed_policy {
  public:
   /// @param shape    with the record size that is charged
   /// @param profile  of this model; may be null when `needs_profile(settings)` is false; not kept
+  /// @param routers  [n_layers] matrices that must outlive this; empty when no component asks for them
   /// @throws buddy::config_error when a name is unknown, a value is out of range, or the profile is missing
-  composed_policy(policy_settings const& settings, buddy::model_shape const& shape, buddy::profile const* profile);
+  composed_policy(policy_settings const& settings, buddy::model_shape const& shape, buddy::profile const* profile,
+                  buddy::view<buddy::view<float const> const> routers = {});
 
   [[nodiscard]] harness_policy& policy() noexcept { return policy_; }
   [[nodiscard]] harness_policy const& policy() const noexcept { return policy_; }

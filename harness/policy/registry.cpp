@@ -11,11 +11,30 @@ namespace {
 
 any_predictor make_markov(component_source const& from) {
   buddy::prediction::markov m{from.shape, 1};
-  if (from.settings.warm && from.profile != nullptr) {
+  if ((from.settings.warm || from.settings.learnt) && from.profile != nullptr) {
     auto const& counts = from.profile->transitions;
     m.seed({counts.data(), static_cast<std::uint32_t>(counts.size())});
   }
   return any_predictor{std::move(m)};
+}
+
+any_predictor make_frequency(component_source const& from) {
+  using buddy::prediction::frequency;
+  auto const& alpha = from.settings.ema_alpha;
+  return any_predictor{alpha ? frequency{from.shape, *alpha} : frequency{from.shape}};
+}
+
+any_predictor make_next_gate(component_source const& from) {
+  return any_predictor{buddy::prediction::next_gate{from.shape, from.routers, from.settings.gate_ahead}};
+}
+
+any_predictor make_activation_map(component_source const& from) {
+  return any_predictor{buddy::prediction::activation_map{from.shape, from.settings.n_maps}};
+}
+
+template <class Predictor>
+any_predictor make_plain_predictor(component_source const& from) {
+  return any_predictor{Predictor{from.shape}};
 }
 
 any_sensitivity make_entropy_gate(component_source const& from) {
@@ -201,13 +220,27 @@ constexpr std::array<named<any_eviction::maker>, 18> eviction_table{{
     {"auto", "for each pool, the one of lru, lru_token, lfu_decayed, lfru, s3_fifo that did best of late", make_auto},
 }};
 
-constexpr std::array<named<predictor_maker>, 3> predictor_table{{
-    {"none", "nothing is copied ahead",
-     [](component_source const& from) { return any_predictor{buddy::prediction::none{from.shape}}; }},
+/// All but oracle: an engine does not know the future.
+constexpr std::array<named<predictor_maker>, 7> predictor_table{{
+    {"none", "nothing is copied ahead", make_plain_predictor<buddy::prediction::none>},
+    {"previous_token", "the layer's experts of the token before",
+     make_plain_predictor<buddy::prediction::previous_token>},
+    {"previous_token_fill", "these, then the layer's most frequent",
+     make_plain_predictor<buddy::prediction::previous_token_fill>},
+    {"frequency", "the layer's most frequent, or of late: --ema-alpha", make_frequency},
+    {"markov", "what usually follows the experts of the layer before", make_markov},
+    {"next_gate", "what the layer's router likes --gate-ahead layers before", make_next_gate},
+    {"activation_map", "what the most similar earlier text used", make_activation_map},
+}};
+}
+}
+,
     {"previous_token", "the layer's experts of the token before",
      [](component_source const& from) { return any_predictor{buddy::prediction::previous_token{from.shape}}; }},
     {"markov", "what usually follows the experts of the layer before", make_markov},
-}};
+}
+}
+;
 
 constexpr std::array<named<sensitivity_maker>, 10> sensitivity_table{{
     {"never", "no slot may be replaced", make_plain_sensitivity<any_sensitivity::model::never>},

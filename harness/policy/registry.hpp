@@ -24,9 +24,10 @@ namespace harness {
 struct component_source {
   policy_settings const& settings;
   buddy::model_shape const& shape;
-  buddy::profile const* profile;            ///< null when none of the chosen components needs one
-  buddy::buddy_table_ref buddies;           ///< empty unless the selector has lists
-  buddy::view<buddy::q16 const> layer_tau;  ///< [n_layers], or empty
+  buddy::profile const* profile;                          ///< null when none of the chosen components needs one
+  buddy::buddy_table_ref buddies;                         ///< empty unless the selector has lists
+  buddy::view<buddy::q16 const> layer_tau;                ///< [n_layers], or empty
+  buddy::view<buddy::view<float const> const> routers{};  ///< [n_layers] of [n_experts, hidden_size], or empty
 };
 
 /// A line of a table.

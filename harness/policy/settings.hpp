@@ -65,6 +65,11 @@ struct policy_settings {
   buddy::cft_options lists{};                   ///< coactivation: how the buddy lists are made
   std::uint32_t search_limit = 16;              ///< selectors with lists: entries of one that are looked at
   double eta = 0.0;                             ///< coactivation: weight of the live score
+  bool learnt = false;                          ///< markov: starts from the profile's transitions, as with `warm`
+  std::optional<double> ema_alpha;              ///< frequency: moving average; counts unless set
+  std::uint16_t gate_ahead = 1;                 ///< next_gate: layers
+  std::uint32_t n_maps = 64;                    ///< activation_map: texts that are kept
+  std::uint16_t route_ahead = 0;                ///< layers before which next_gate decides the routing; 0: the router
   double half_life = 32.0;                      ///< lfu_decayed, steps
   std::uint64_t seed = 1;                       ///< random, random_resident
   rule_settings other{};                        ///< of the selectors and gates of other engines
@@ -80,7 +85,8 @@ struct policy_settings {
 
 /// Whether the policy cannot be made without a profile of the model.
 [[nodiscard]] inline bool needs_profile(policy_settings const& s) {
-  return s.warm || s.eviction == "static_top" || has_lists(s) || (s.sensitivity == "entropy_gate" && s.tau_percentile);
+  return s.warm || (s.learnt && s.predictor == "markov") || s.eviction == "static_top" || has_lists(s) ||
+         (s.sensitivity == "entropy_gate" && s.tau_percentile);
 }
 
 }  // namespace harness

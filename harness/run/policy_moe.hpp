@@ -5,6 +5,7 @@
 
 #include "harness/model/cpu/decoder.hpp"
 #include "harness/policy/compose.hpp"
+#include "harness/run/early_router.hpp"
 #include "harness/sim/offload_clock.hpp"
 
 #include <buddy/trace_recorder.hpp>
@@ -13,18 +14,24 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <utility>
 
 namespace harness {
 
 /// What `decoder::step` calls at every layer.
 class policy_moe {
  public:
-  /// @param recorder  writes down what the router chose; may be null
+  /// @param recorder  writes down what runs: what the router chose, or chose early; may be null
   policy_moe(harness_policy& policy, offload_clock& clock, buddy::trace_recorder* recorder)
       : policy_{&policy}, clock_{&clock}, recorder_{recorder} {}
 
+  /// From now on routers decide layers before their own, see `early_router`.
+  void route_ahead(early_router router) { early_router_ = std::move(router); }
+
   void begin_sequence() noexcept {
+    policy_->begin_sequence();
     if (recorder_ != nullptr) recorder_->begin_sequence();
   }
 
@@ -35,9 +42,11 @@ class policy_moe {
   }
 
   /// The experts run in the router's order, so that a policy that changes none gives the same bits as none.
-  std::span<expert_use const> operator()(std::uint16_t layer, router_output const& routed, std::span<float const>) {
+  std::span<expert_use const> operator()(std::uint16_t layer, router_output const& routed,
+                                         std::span<float const> input) {
     clock_->begin_layer(*policy_);
-    buddy::routing const r{of(routed.experts), of(routed.weights), of(routed.probabilities), 1};
+    buddy::routing r{of(routed.experts), of(routed.weights), of(routed.probabilities), 1, of(input)};
+    if (early_router_) r = early_router_->commit(layer, r);
     if (recorder_ != nullptr) recorder_->record(layer, {r.experts, r.weights, {}, 1});
     buddy::layer_plan const& plan = policy_->resolve(layer, r);
     std::size_t n = 0;
@@ -55,6 +64,7 @@ class policy_moe {
   harness_policy* policy_;
   offload_clock* clock_;
   buddy::trace_recorder* recorder_;
+  std::optional<early_router> early_router_;
   std::array<expert_use, buddy::max_top_k> uses_{};
 };
 

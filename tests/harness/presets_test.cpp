@@ -277,7 +277,10 @@ TEST_CASE("low-precision copies take their bytes from the slots", "[harness][pre
 TEST_CASE("each table finds its own names", "[harness][presets]") {
   auto const profile = drawn_profile();
   auto const settings = harness::preset_settings("fetch");
-  harness::component_source const from{settings, shape, &profile, {}, {}};
+  std::vector<float> const router(shape.n_experts, 1.0F);  // hidden size 1
+  std::vector<buddy::view<float const>> const routers(shape.n_layers, {router.data(), shape.n_experts});
+  harness::component_source const from{settings, shape, &profile,
+                                       {},       {},    {routers.data(), static_cast<std::uint32_t>(routers.size())}};
   for (auto const& line : harness::predictors()) CHECK(line.make(from).name() == line.name);
   for (auto const& line : harness::sensitivities()) CHECK(line.make(from).name() == line.name);
   for (auto const& line : harness::selectors()) CHECK(line.make(from).name() == line.name);
