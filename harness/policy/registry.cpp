@@ -232,15 +232,6 @@ constexpr std::array<named<predictor_maker>, 7> predictor_table{{
     {"next_gate", "what the layer's router likes --gate-ahead layers before", make_next_gate},
     {"activation_map", "what the most similar earlier text used", make_activation_map},
 }};
-}
-}
-,
-    {"previous_token", "the layer's experts of the token before",
-     [](component_source const& from) { return any_predictor{buddy::prediction::previous_token{from.shape}}; }},
-    {"markov", "what usually follows the experts of the layer before", make_markov},
-}
-}
-;
 
 constexpr std::array<named<sensitivity_maker>, 10> sensitivity_table{{
     {"never", "no slot may be replaced", make_plain_sensitivity<any_sensitivity::model::never>},
