@@ -18,6 +18,8 @@ void add_sweep_command(CLI::App& program, command_action& action);
 void add_profile_command(CLI::App& program, command_action& action);
 void add_demo_command(CLI::App& program, command_action& action);
 void add_generate_command(CLI::App& program, command_action& action);
+void add_replay_command(CLI::App& program, command_action& action);
+void add_convert_command(CLI::App& program, command_action& action);
 void add_report_command(CLI::App& program, command_action& action);
 
 /// The whole program but for `main`.

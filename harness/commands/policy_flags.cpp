@@ -46,14 +46,17 @@ CLI::Option* policy_flags::add_switch(CLI::App& command, std::string const& flag
   return command.add_flag_function(flag, [this, set](std::int64_t) { changes_.push_back(set); }, help)->group("Policy");
 }
 
+void policy_flags::add_eviction(CLI::App& command) {
+  add<std::string>(command, "--eviction", names_of(evictions()),
+                   [](auto& s, auto const& name) { s.eviction = find_named(evictions(), "eviction", name).name; });
+}
+
 void policy_flags::add_components(CLI::App& command) {
   add<std::string>(
       command, "--pool", "one pool of slots, or one for each layer: global | per-layer", [](auto& s, auto const& word) {
         s.pool = one_of<buddy::pool_layout>(
             "--pool", word, {{"global", buddy::pool_layout::global}, {"per-layer", buddy::pool_layout::per_layer}});
       });
-  add<std::string>(command, "--eviction", names_of(evictions()),
-                   [](auto& s, auto const& name) { s.eviction = find_named(evictions(), "eviction", name).name; });
   add<std::string>(command, "--predictor", names_of(predictors()),
                    [](auto& s, auto const& name) { s.predictor = find_named(predictors(), "predictor", name).name; });
   add<std::string>(command, "--sensitivity", names_of(sensitivities()), [](auto& s, auto const& name) {
@@ -224,6 +227,11 @@ void policy_flags::add_lists(CLI::App& command) {
 }
 
 void policy_flags::add_to(CLI::App& command) {
+  add_eviction(command);
+  add_all_but_eviction_to(command);
+}
+
+void policy_flags::add_all_but_eviction_to(CLI::App& command) {
   add_components(command);
   add_split(command);
   add_rules(command);

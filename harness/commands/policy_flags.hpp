@@ -21,6 +21,9 @@ class policy_flags {
   /// Adds all component flags. The flags must outlive the parsing.
   void add_to(CLI::App& command);
 
+  /// All but `--eviction`, for a command that takes several.
+  void add_all_but_eviction_to(CLI::App& command);
+
   /// Tokens of `--split-window`: the first of a trace, which the split is made from; 0: all.
   [[nodiscard]] std::size_t split_window() const noexcept { return split_window_; }
 
@@ -33,6 +36,7 @@ class policy_flags {
                    std::function<void(policy_settings&, T const&)> set);
   CLI::Option* add_switch(CLI::App& command, std::string const& flag, std::string const& help,
                           std::function<void(policy_settings&)> set);
+  void add_eviction(CLI::App& command);
   void add_components(CLI::App& command);
   void add_split(CLI::App& command);
   void add_rules(CLI::App& command);

@@ -53,6 +53,8 @@ int parse_and_run(int argc, char const* const* argv) {
   add_demo_command(program, action);
   add_profile_command(program, action);
   add_generate_command(program, action);
+  add_replay_command(program, action);
+  add_convert_command(program, action);
   add_report_command(program, action);
   refuse_empty_values(program);
   try {

@@ -82,18 +82,20 @@ std::uint64_t low_precision_bytes(policy_settings const& s, buddy::model_shape c
   return static_cast<std::uint64_t>(ratio * static_cast<double>(shape.expert_bytes)) * shape.n_keys();
 }
 
-/// The bytes of the cache ratio, less those of what is resident beside the cache.
-buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape) {
-  auto budget = buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool);
+/// What is left beside that which is always resident, divided over the layers as the settings say.
+buddy::cache_budget divided(policy_settings const& s, buddy::model_shape const& shape, buddy::cache_budget budget) {
   if (needs_low_precision(s)) budget = budget.less(low_precision_bytes(s, shape));
   budget.layer_slots = layer_slots(s, shape, budget.bytes);
   return budget;
 }
 
+buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape) {
+  return divided(s, shape, buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool));
+}
+
 buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::model_shape const& shape,
-                                           buddy::profile const* profile) {
+                                           buddy::profile const* profile, buddy::cache_budget const& budget) {
   auto const make = find_named(evictions(), "eviction", s.eviction).make;
-  auto const budget = make_budget(s, shape);
   buddy::slot_cache<any_eviction> cache{shape, budget, make, options_of(s, shape, profile)};
   std::vector<buddy::expert_key> keys;
   if (s.cache_ratio == 1.0) {
@@ -110,7 +112,8 @@ buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::mode
 }
 
 harness_policy make_policy(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile,
-                           std::optional<buddy::buddy_table> const& buddies, std::vector<buddy::q16> const& layer_tau,
+                           buddy::cache_budget const& budget, std::optional<buddy::buddy_table> const& buddies,
+                           std::vector<buddy::q16> const& layer_tau,
                            buddy::view<buddy::view<float const> const> routers) {
   component_source const from{s,
                               shape,
@@ -119,7 +122,7 @@ harness_policy make_policy(policy_settings const& s, buddy::model_shape const& s
                               {layer_tau.data(), static_cast<std::uint32_t>(layer_tau.size())},
                               routers};
   return {shape,
-          make_cache(s, shape, profile),
+          make_cache(s, shape, profile, budget),
           find_named(predictors(), "predictor", s.predictor).make(from),
           find_named(sensitivities(), "sensitivity", s.sensitivity).make(from),
           find_named(selectors(), "selector", s.selector).make(from),
@@ -140,9 +143,15 @@ buddy::profile const* required(policy_settings const& s, buddy::model_shape cons
 
 composed_policy::composed_policy(policy_settings const& settings, buddy::model_shape const& shape,
                                  buddy::profile const* profile, buddy::view<buddy::view<float const> const> routers)
+    : composed_policy(settings, shape, profile,
+                      buddy::cache_budget::from_ratio(shape, settings.cache_ratio, settings.pool), routers) {}
+
+composed_policy::composed_policy(policy_settings const& settings, buddy::model_shape const& shape,
+                                 buddy::profile const* profile, buddy::cache_budget const& budget,
+                                 buddy::view<buddy::view<float const> const> routers)
     : buddies_(make_buddies(settings, required(settings, shape, profile))),
       layer_tau_(make_layer_tau(settings, profile)),
-      policy_(make_policy(settings, shape, profile, buddies_, layer_tau_, routers)) {}
+      policy_(make_policy(settings, shape, profile, divided(settings, shape, budget), buddies_, layer_tau_, routers)) {}
 
 std::string cache_warning(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile) {
   if (s.eviction == "auto") return {};  // it leaves what collapses

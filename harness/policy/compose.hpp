@@ -10,6 +10,7 @@
 #include "harness/policy/settings.hpp"
 
 #include <buddy/buddy_table.hpp>
+#include <buddy/cache_budget.hpp>
 #include <buddy/policy.hpp>
 #include <buddy/profile.hpp>
 #include <buddy/slot_cache.hpp>
@@ -32,6 +33,10 @@ class composed_policy {
   /// @throws buddy::config_error when a name is unknown, a value is out of range, or the profile is missing
   composed_policy(policy_settings const& settings, buddy::model_shape const& shape, buddy::profile const* profile,
                   buddy::view<buddy::view<float const> const> routers = {});
+
+  /// The same with a budget of its own instead of the settings' cache ratio and pool.
+  composed_policy(policy_settings const& settings, buddy::model_shape const& shape, buddy::profile const* profile,
+                  buddy::cache_budget const& budget, buddy::view<buddy::view<float const> const> routers = {});
 
   [[nodiscard]] harness_policy& policy() noexcept { return policy_; }
   [[nodiscard]] harness_policy const& policy() const noexcept { return policy_; }

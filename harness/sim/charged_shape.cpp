@@ -56,8 +56,18 @@ charged_shape mixtral_8x7b() {
   return {"mixtral-8x7b", 32, ffn(d, 14336) * bf16, layer * bf16 + 32000 * d * bf16 / 32};
 }
 
-std::array<charged_shape, 4> const& shapes() {
-  static std::array<charged_shape, 4> const all{deepseek_v2_lite(), qwen3_30b_a3b(), olmoe_1b_7b(), mixtral_8x7b()};
+/// openai/gpt-oss-20b: hidden 2880, 24 layers of 32 experts of width 2880 in MXFP4 (17 bytes for 32 weights) with
+/// biases in bfloat16, 64 query and 8 key-value heads of 64, vocabulary 201088.
+charged_shape gpt_oss_20b() {
+  constexpr std::uint64_t d = 2880;
+  constexpr std::uint64_t expert = ffn(d, d) / 32 * 17 + 3 * d * bf16;
+  constexpr std::uint64_t layer = attention(d, 64 * 64, 8 * 64) + 32 * d;
+  return {"gpt-oss-20b", 24, expert, layer * bf16 + 201088 * d * bf16 / 24};
+}
+
+std::array<charged_shape, 5> const& shapes() {
+  static std::array<charged_shape, 5> const all{deepseek_v2_lite(), qwen3_30b_a3b(), olmoe_1b_7b(), mixtral_8x7b(),
+                                                gpt_oss_20b()};
   return all;
 }
 

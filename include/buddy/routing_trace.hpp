@@ -30,6 +30,9 @@ struct routing_trace {
   std::vector<float> weights;                   ///< same shape: gate weights as the model applies them; or empty
   std::vector<std::uint32_t> sequence_lengths;  ///< [n_sequences] tokens; they add up to n_tokens
   std::vector<phase> phases;                    ///< [n_tokens], or empty
+  /// [n_tokens, n_layers, top_k] 1 where the cache of the engine that was recorded held the expert; or empty
+  std::vector<std::uint8_t> resident{};
+  std::vector<std::uint64_t> record_bytes{};  ///< [n_layers] bytes of one expert's record in that engine; or empty
 
   /// Recorded tokens.
   [[nodiscard]] std::size_t n_tokens() const noexcept {

@@ -4,8 +4,9 @@
 ///
 /// Tensors: `experts` U16 [n_tokens, n_layers, top_k], slots by falling weight, 65535 throughout a token's layer that
 /// has no record; `weights` F16 of the same shape, optional; `sequence_lengths` U32 [n_sequences]; `phase` U8
-/// [n_tokens], optional, 0 prefill, 1 decode. Metadata: format, version, model, layers, experts_per_layer, top_k;
-/// optional source and licence.
+/// [n_tokens], optional, 0 prefill, 1 decode; of the engine that was recorded, both optional: `resident` U8 of the
+/// shape of `experts`, 1 where its cache held the expert, and `record_bytes` U64 [n_layers]. Metadata: format, version,
+/// model, layers, experts_per_layer, top_k; optional source and licence.
 #pragma once
 
 #include <buddy/counters.hpp>
@@ -45,6 +46,7 @@ class trace_rules {
     if (trace_.experts.size() != slots) refuse("experts", "must be [n_tokens, layers, top_k]");
     if (!trace_.weights.empty() && trace_.weights.size() != slots) refuse("weights", "must have the shape of experts");
     if (!trace_.phases.empty() && trace_.phases.size() != trace_.n_tokens()) refuse("phase", "must be [n_tokens]");
+    check_engine(slots);
     check_sequences();
     for (std::size_t t = 0; t != trace_.n_tokens(); ++t) {
       for (std::uint16_t l = 0; l != trace_.n_layers; ++l) {
@@ -61,6 +63,17 @@ class trace_rules {
 
   static std::string place(std::size_t token, std::uint16_t layer) {
     return " (token " + std::to_string(token) + ", layer " + std::to_string(layer) + ")";
+  }
+
+  void check_engine(std::size_t slots) const {
+    if (!trace_.resident.empty() && trace_.resident.size() != slots)
+      refuse("resident", "must have the shape of experts");
+    if (std::any_of(trace_.resident.begin(), trace_.resident.end(), [](std::uint8_t r) { return r > 1; }))
+      refuse("resident", "must be 0 or 1");
+    auto const& bytes = trace_.record_bytes;
+    if (!bytes.empty() && bytes.size() != trace_.n_layers) refuse("record_bytes", "must be [layers]");
+    if (std::any_of(bytes.begin(), bytes.end(), [](std::uint64_t b) { return b == 0 || b > max_record_bytes; }))
+      refuse("record_bytes", "must be in [1, 2^40]");
   }
 
   void check_sequences() const {
@@ -95,6 +108,8 @@ class trace_rules {
       if (s != 0 && weights[s] > weights[s - 1]) refuse("weights", "must not rise" + place(token, layer));
     }
   }
+
+  static constexpr std::uint64_t max_record_bytes = std::uint64_t{1} << 40;  // sums over a model stay below 2^64
 
   routing_trace const& trace_;
   std::filesystem::path const& path_;
@@ -132,6 +147,9 @@ inline std::vector<phase> phases(safetensors_file const& file, std::uint64_t n_t
   auto const& lengths = file.at("sequence_lengths");
   trace.sequence_lengths = values<std::uint32_t>(file.at("sequence_lengths", dtype::u32, {lengths.n_elements()}));
   trace.phases = detail::phases(file, n_tokens);
+  if (file.find("resident") != nullptr) trace.resident = values<std::uint8_t>(file.at("resident", dtype::u8, shape));
+  if (file.find("record_bytes") != nullptr)
+    trace.record_bytes = values<std::uint64_t>(file.at("record_bytes", dtype_of<std::uint64_t>(), {trace.n_layers}));
   detail::trace_rules{trace, path}.check();
   return trace;
 }
@@ -161,6 +179,8 @@ inline void write_trace(std::filesystem::path const& path, routing_trace const& 
   }
   file.add("sequence_lengths", {trace.sequence_lengths.size()}, std::span{trace.sequence_lengths});
   if (!trace.phases.empty()) file.add("phase", dtype::u8, {trace.n_tokens()}, std::as_bytes(std::span{trace.phases}));
+  if (!trace.resident.empty()) file.add("resident", shape, std::span{trace.resident});
+  if (!trace.record_bytes.empty()) file.add("record_bytes", {trace.n_layers}, std::span{trace.record_bytes});
   file.write(path);
 }
 
