@@ -102,6 +102,7 @@ void require_replayable(policy_settings const& s, buddy::routing_trace const& tr
   char const* const scores = "the router's scores of all experts";
   if (s.selector == "live_score" || s.selector == "cache_prior" || s.selector == "rank_window")
     refuse("selector " + s.selector, scores);
+  if (s.sensitivity == "score_gate") refuse("sensitivity score_gate", scores);
   if (s.selector == "coactivation" && s.eta != 0.0) refuse("--eta", scores);
   if (s.rules.weights == buddy::weight_mode::own && s.selector != "none") refuse("--weights own", scores);
   if (trace.weights.empty() && s.sensitivity != "never" && s.sensitivity != "always")

@@ -116,6 +116,8 @@ TEST_CASE("the built-in shapes have the sizes of the models", "[harness][sim]") 
   CHECK(harness::find_shape("qwen3-30b-a3b", own).expert_bytes == 9'437'184);
   CHECK(harness::find_shape("olmoe-1b-7b", own).expert_bytes == 12'582'912);
   CHECK(harness::find_shape("mixtral-8x7b", own).expert_bytes == 352'321'536);
+  // 3 * 2880 * 2880 weights of 17 bytes for 32, and 3 * 2880 biases of two bytes.
+  CHECK(harness::find_shape("gpt-oss-20b", own).expert_bytes == 13'236'480);
   CHECK(harness::find_shape("reference", own).expert_bytes == 24'576);
   CHECK_THROWS_AS(harness::find_shape("gpt", own), buddy::config_error);
 }

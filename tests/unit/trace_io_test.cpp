@@ -88,6 +88,26 @@ std::string error_after(std::function<void(buddy::routing_trace&)> const& change
   return error_with(t);
 }
 
+TEST_CASE("a trace keeps the residency and record sizes of the engine that was recorded", "[unit][io]") {
+  temporary_folder const folder;
+  auto t = small_trace();
+  t.resident.assign(t.experts.size(), 0);
+  t.resident[3] = 1;
+  t.record_bytes = {100, 120};
+  buddy::io::write_trace(folder.path() / "t", t);
+  CHECK(buddy::io::read_trace(folder.path() / "t") == t);
+  auto const refused = [&](auto const& change, char const* word) {
+    auto wrong = t;
+    change(wrong);
+    return has(error_of([&] { buddy::io::write_trace(folder.path() / "q", wrong); }), word);
+  };
+  CHECK(refused([](auto& x) { x.resident.pop_back(); }, "shape of experts"));
+  CHECK(refused([](auto& x) { x.resident[0] = 2; }, "0 or 1"));
+  CHECK(refused([](auto& x) { x.record_bytes.pop_back(); }, "[layers]"));
+  CHECK(refused([](auto& x) { x.record_bytes[0] = 0; }, "2^40"));
+  CHECK(refused([](auto& x) { x.record_bytes[1] = ~std::uint64_t{0}; }, "2^40"));
+}
+
 }  // namespace
 
 TEST_CASE("trace_recorder keeps tokens in order and slots by falling weight", "[unit][trace_io]") {
