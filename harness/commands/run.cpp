@@ -11,13 +11,16 @@
 #include "harness/report/text_table.hpp"
 
 #include <buddy/error.hpp>
+#include <buddy/io/residency_io.hpp>
 #include <buddy/io/trace_io.hpp>
+#include <buddy/types.hpp>
 
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace harness {
 
@@ -30,6 +33,8 @@ struct run_flags {
   std::optional<double> cache_ratio;
   std::string json;
   std::string trace;
+  std::string warm_from;
+  std::string residency;
 };
 
 policy_settings settings_of(run_flags const& flags) {
@@ -56,9 +61,9 @@ std::string plain_name(std::string const& file) {
 std::string source_of(evaluation_options const& read, run_result const& r) {
   double const replaced = r.share(buddy::resolution::buddy) + r.share(buddy::resolution::drop);
   return "buddy-harness run: policy " + r.settings.name + ", cache ratio " + fixed(r.settings.cache_ratio, 3) +
-         ", start " + (r.settings.warm ? "warm" : "cold") + ", routed slots replaced or dropped " +
-         percent(replaced, 2) + ", text " + plain_name(read.text) + ", tasks " + (read.tasks ? "on" : "off") + ", " +
-         std::to_string(r.n_tokens) + " tokens, seed " + std::to_string(r.seed);
+         ", start " + start_of(r.settings) + ", routed slots replaced or dropped " + percent(replaced, 2) + ", text " +
+         plain_name(read.text) + ", tasks " + (read.tasks ? "on" : "off") + ", " + std::to_string(r.n_tokens) +
+         " tokens, seed " + std::to_string(r.seed);
 }
 
 void save_trace(std::string const& file, buddy::trace_recorder const& recorder, std::string const& source) {
@@ -67,10 +72,18 @@ void save_trace(std::string const& file, buddy::trace_recorder const& recorder, 
   buddy::io::write_trace(file, trace);
 }
 
+std::vector<buddy::expert_key> saved_residents(std::string const& file, weights const& model) {
+  auto const saved = buddy::io::read_residency(file);
+  auto const difference = buddy::io::model_difference(saved, model.identity(), model.shape());
+  if (!difference.empty()) throw buddy::config_error(file + ": " + difference);
+  return saved.experts;
+}
+
 int run(run_flags const& flags) {
-  policy_settings const settings = settings_of(flags);
-  require_outputs({{"--json", flags.json}, {"--record-trace", flags.trace}});
+  policy_settings settings = settings_of(flags);
+  require_outputs({{"--json", flags.json}, {"--record-trace", flags.trace}, {"--save-residency", flags.residency}});
   session s{flags.session.options()};
+  if (!flags.warm_from.empty()) settings.residents = saved_residents(flags.warm_from, s.model());
   s.prepare({settings});
   print_warnings(s.warnings({settings}));
   std::optional<buddy::trace_recorder> recorder;
@@ -78,6 +91,8 @@ int run(run_flags const& flags) {
   run_result const result = s.run(settings, recorder ? &*recorder : nullptr);
   print_summary(std::cout, result);
   if (recorder) save_trace(flags.trace, *recorder, source_of(s.options().evaluation, result));
+  if (!flags.residency.empty())
+    buddy::io::write_residency(flags.residency, {s.model().identity(), s.model().shape(), result.residents});
   write_if_named(flags.json, to_json_lines({result}));
   return 0;
 }
@@ -92,6 +107,8 @@ void add_run_command(CLI::App& program, command_action& action) {
   flags->session.add_to(command);
   command.add_option("--json", flags->json, "write the result to this file");
   command.add_option("--record-trace", flags->trace, "write the routing to this file");
+  command.add_option("--save-residency", flags->residency, "write the experts that are resident at the end");
+  command.add_option("--warm-from", flags->warm_from, "start with the experts of a --save-residency file resident");
   flags->policy.add_to(command);
   command.footer(component_help());
   command.callback([&action, flags] { action = [flags] { return run(*flags); }; });

@@ -100,6 +100,8 @@ buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::mode
   std::vector<buddy::expert_key> keys;
   if (s.cache_ratio == 1.0) {
     keys = all_keys(shape);  // what fits at all times is there from the start
+  } else if (!s.residents.empty()) {
+    keys = cache.worthiest_that_fit({s.residents.data(), static_cast<std::uint32_t>(s.residents.size())});
   } else if (s.warm) {
     // Least popular first, so that a policy by recency gives them up first.
     keys = by_popularity(*profile);

@@ -7,12 +7,14 @@
 #include <buddy/cft.hpp>
 #include <buddy/neighbours.hpp>
 #include <buddy/policy_config.hpp>
+#include <buddy/types.hpp>
 
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace harness {
 
@@ -50,6 +52,7 @@ struct policy_settings {
   slot_split split = slot_split::uniform;
   std::shared_ptr<layer_demand const> demand;  ///< what a split other than uniform is made from
   bool warm = false;  ///< start with the profile's most popular experts resident, and its transitions known
+  std::vector<buddy::expert_key> residents;  ///< start with these instead, the least worthy first, as far as they fit
 
   std::string eviction = "lru";
   std::string predictor = "none";
@@ -74,6 +77,12 @@ struct policy_settings {
   std::uint64_t seed = 1;                       ///< random, random_resident
   rule_settings other{};                        ///< of the selectors and gates of other engines
 };
+
+/// What is resident at the start, in a word.
+[[nodiscard]] inline char const* start_of(policy_settings const& s) {
+  if (!s.residents.empty()) return "from saved residents";
+  return s.warm ? "warm" : "cold";
+}
 
 /// Whether the selector reads lists that are made from a profile.
 [[nodiscard]] inline bool has_lists(policy_settings const& s) {

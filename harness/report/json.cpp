@@ -53,7 +53,8 @@ json config_of(policy_settings const& s) {
           {"admissions_per_layer", s.rules.admissions_per_layer},
           {"over_cap", buddy::to_string(s.rules.over_cap)},
           {"refill_bytes_per_step", s.rules.refill_bytes_per_step},
-          {"warm", s.warm}};
+          {"warm", s.warm},
+          {"saved_residents", s.residents.size()}};
 }
 
 /// What single components were made with, whether or not they take part.

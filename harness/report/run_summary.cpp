@@ -112,7 +112,7 @@ void print_quality(std::ostream& out, run_result const& r) {
 
 void print_summary(std::ostream& out, run_result const& result) {
   out << "policy " << result.settings.name << ", cache ratio " << fixed(result.settings.cache_ratio, 3) << ", start "
-      << (result.settings.warm ? "warm" : "cold") << ", model " << result.model << '\n';
+      << start_of(result.settings) << ", model " << result.model << '\n';
   print_time(out, result);
   print_counts(out, result);
   print_choices(out, result.choices);

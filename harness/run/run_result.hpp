@@ -11,6 +11,7 @@
 #include "harness/tasks/quality.hpp"
 
 #include <buddy/counters.hpp>
+#include <buddy/types.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -34,6 +35,7 @@ struct run_result {
   buddy::layer_counters total;                      ///< decode
   std::vector<buddy::layer_counters> layers;        ///< decode, [n_layers]
   std::vector<auto_eviction::report_type> choices;  ///< of eviction auto: of each pool
+  std::vector<buddy::expert_key> residents;         ///< at the end, the least worthy first
   std::optional<text_metrics> text;                 ///< nothing when no text was read
   std::map<std::string, text_metrics> domains;      ///< the same, text by text
   std::map<std::string, task_metrics> tasks;        ///< empty when no problem was read

@@ -126,6 +126,7 @@ run_result session::run(policy_settings const& settings, buddy::trace_recorder* 
   r.n_tokens = count_predictions(evaluation_);
   r.time = clock.totals();
   r.total = composed.policy().total();
+  r.residents = composed.policy().cache().by_worth();
   for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(composed.policy().counters(l));
   bool const global = settings.pool == buddy::pool_layout::global;
   for (std::uint16_t l = 0; l != (global ? 1 : model_.config().n_layers); ++l)
