@@ -43,6 +43,7 @@ template <class T>
 T* on_device(std::vector<T> const& host) {
   T* const data = allocate<T>(host.size());
   require(cudaMemcpy(data, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
+  require(cudaDeviceSynchronize());  // streams that do not block do not wait for it
   return data;
 }
 

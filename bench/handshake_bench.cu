@@ -42,6 +42,7 @@ T* zeros(std::size_t n) {
   T* data = nullptr;
   require(cudaMalloc(&data, n * sizeof(T)));
   require(cudaMemset(data, 0, n * sizeof(T)));  // outcomes: own, so that nothing is left to the CPU
+  require(cudaDeviceSynchronize());             // streams that do not block do not wait for it
   return data;                                  // lives as long as the program
 }
 
@@ -103,9 +104,9 @@ int main(int argc, char** argv) {
     std::printf("bench_handshake: no stream memory operations: skipped\n");
     return 0;
   }
-  benchmark::RegisterBenchmark("cuda/host_lane/handshake", [&](benchmark::State& s) {
-    handshake(s, flags);
-  })->UseManualTime();
+  benchmark::RegisterBenchmark("cuda/host_lane/handshake", [&](benchmark::State& s) { handshake(s, flags); })
+      ->UseManualTime()
+      ->Iterations(100);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
 }

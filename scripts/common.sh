@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034
 # SPDX-License-Identifier: Apache-2.0
-# Shared by scripts/test and scripts/demo: where the project is, what it needs, how it is installed.
+# Shared by the scripts: where the project is, what it needs, how it is installed.
 # Messages go to stderr, so that stdout holds only what the program itself says.
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
@@ -8,7 +8,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 # What each script needs: Debian 12 and Ubuntu 24.04 name these packages alike.
 build_packages=(cmake ninja-build g++ nlohmann-json3-dev libcli11-dev libeigen3-dev)
 test_packages=(catch2 libbenchmark-dev)
-test_extra_packages=(git clang clang-format-19 shellcheck) # a leg without its tool is skipped, and says so
+test_extra_packages=(git clang clang-format-19 shellcheck python3-matplotlib) # a leg without its tool is skipped, and says so
 
 say() { printf '%s\n' "$*" >&2; }
 

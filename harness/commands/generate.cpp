@@ -6,6 +6,7 @@
 #include "harness/report/published_curves.hpp"
 
 #include <buddy/error.hpp>
+#include <buddy/io/mapped_file.hpp>
 #include <buddy/io/trace_io.hpp>
 #include <buddy/reuse_distances.hpp>
 #include <buddy/testing/trace_from_curve.hpp>
@@ -13,7 +14,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <fstream>
+#include <filesystem>
 #include <iostream>
 #include <memory>
 #include <sstream>
@@ -54,8 +55,11 @@ recipe from_trace(std::string const& file) {
 
 /// Lines of `slots rate`; what follows a # is for people.
 std::vector<buddy::testing::curve_point> read_points(std::string const& file) {
-  std::ifstream in{file};
-  if (!in) throw buddy::config_error("--hit-curve '" + file + "': no such file, and no published curve");
+  if (!std::filesystem::exists(file))
+    throw buddy::config_error("--hit-curve '" + file + "': no such file, and no published curve");
+  buddy::io::mapped_file const map{file};  // refuses what is no regular file
+  auto const bytes = map.bytes();
+  std::istringstream in{std::string{reinterpret_cast<char const*>(bytes.data()), bytes.size()}};
   std::vector<buddy::testing::curve_point> points;
   for (std::string line; std::getline(in, line);) {
     line.resize(std::min(line.size(), line.find('#')));
@@ -102,6 +106,7 @@ int generate(generate_flags const& flags) {
     throw buddy::config_error("--like takes the sizes of its trace: no --layers, --experts or --top-k");
   if (flags.n_tokens == 0) throw buddy::config_error("--tokens must be at least 1");
   require_outputs({{"OUT", flags.out}});
+  require_different({{"--like", flags.like}, {"--hit-curve", flags.curve}, {"OUT", flags.out}});
   recipe const r = flags.like.empty() ? from_curve(flags) : from_trace(flags.like);
   auto trace = buddy::testing::trace_from_curves(r.shape, r.rates, flags.n_tokens, flags.seed);
   trace.model = "generated";

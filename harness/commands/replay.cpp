@@ -99,6 +99,11 @@ buddy::cache_budget budget_at(replay_input const& input, double ratio, buddy::po
   return {slots * input.shape.expert_bytes, layout};
 }
 
+std::uint64_t bytes_of(double mib) {
+  if (!(mib > 0.0 && mib < 1e9)) throw buddy::config_error("--budget-mib must be in (0, 1e9)");
+  return static_cast<std::uint64_t>(mib * 1024 * 1024);
+}
+
 /// The record sizes of a trace that has them, when the budget is one of bytes.
 std::vector<buddy::cache_budget> budgets_of(replay_flags const& flags, replay_input const& input,
                                             buddy::pool_layout layout) {
@@ -109,10 +114,7 @@ std::vector<buddy::cache_budget> budgets_of(replay_flags const& flags, replay_in
     return {{*flags.slots * input.shape.expert_bytes, layout}};
   }
   if (flags.budget_mib) {
-    if (!(*flags.budget_mib > 0.0 && *flags.budget_mib < 1e9))
-      throw buddy::config_error("--budget-mib must be in (0, 1e9)");
-    auto const bytes = static_cast<std::uint64_t>(*flags.budget_mib * 1024 * 1024);
-    return {{bytes, layout, input.head().record_bytes}};
+    return {{bytes_of(*flags.budget_mib), layout, input.head().record_bytes}};
   }
   std::vector<buddy::cache_budget> budgets;
   for (double const ratio : split_ratios("--cache-ratio", flags.ratios))
@@ -124,6 +126,8 @@ std::vector<policy_settings> settings_of(replay_flags const& flags) {
   std::vector<policy_settings> all;
   for (std::string const& name : split_list("--eviction", flags.evictions)) {
     policy_settings s = preset_settings(flags.name);
+    if (s.cache_ratio == 1.0)
+      throw buddy::config_error("policy '" + flags.name + "': replay takes its capacity from --cache-ratio");
     s.seed = flags.seed;
     flags.policy.apply(s);
     s.eviction = find_named(evictions(), "eviction", name).name;
@@ -165,9 +169,11 @@ std::vector<replay_result> rows_of(replay_flags const& flags, replay_input& inpu
 int compare_residency(replay_flags const& flags) {
   if (!flags.budget_mib)
     throw buddy::config_error("--check-residency needs --budget-mib, the size of the recorded cache");
+  if (!flags.json.empty() || !flags.csv.empty())
+    throw buddy::config_error("--check-residency writes no --json and no --csv");
   for (std::string const& file : flags.traces) {
-    auto const check =
-        check_residency(buddy::io::read_trace(file), static_cast<std::uint64_t>(*flags.budget_mib * 1024 * 1024));
+    auto const check = check_residency(buddy::io::read_trace(file), bytes_of(*flags.budget_mib));
+    if (check.slots == 0) throw buddy::config_error(file + ": no decoded token");
     auto const share = [&](std::uint64_t n) {
       return percent(static_cast<double>(n) / static_cast<double>(check.slots), 2);
     };
@@ -180,6 +186,10 @@ int compare_residency(replay_flags const& flags) {
 
 int replay_all(replay_flags const& flags) {
   require_outputs({{"--json", flags.json}, {"--csv", flags.csv}});
+  for (std::string const& trace : flags.traces) {  // each by itself: a trace may be named twice
+    require_different({{"traces", trace}, {"--json", flags.json}});
+    require_different({{"traces", trace}, {"--csv", flags.csv}});
+  }
   if (flags.check_residency) return compare_residency(flags);
   std::vector<replay_result> all;
   for (std::string const& file : flags.traces) {

@@ -82,6 +82,9 @@ std::vector<buddy::expert_key> saved_residents(std::string const& file, weights 
 int run(run_flags const& flags) {
   policy_settings settings = settings_of(flags);
   require_outputs({{"--json", flags.json}, {"--record-trace", flags.trace}, {"--save-residency", flags.residency}});
+  require_different({{"--warm-from", flags.warm_from}, {"--json", flags.json}, {"--record-trace", flags.trace}});
+  if (!flags.warm_from.empty() && (settings.warm || settings.cache_ratio == 1.0))
+    throw buddy::config_error("--warm-from goes with neither --warm nor a cache ratio of 1");
   session s{flags.session.options()};
   if (!flags.warm_from.empty()) settings.residents = saved_residents(flags.warm_from, s.model());
   s.prepare({settings});

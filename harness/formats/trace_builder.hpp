@@ -66,6 +66,7 @@ class trace_builder {
     if (std::any_of(slots.begin(), slots.end(), [&](logged_slot const& s) { return s.expert == slot.expert; }))
       fail(line, "expert " + std::to_string(slot.expert) + " twice for one token");
     slots.push_back(slot);
+    ++n_added_;
     last_line_ = line;
   }
 
@@ -74,6 +75,10 @@ class trace_builder {
     if (tokens_.empty()) fail(last_line_, "there is no token");
     std::size_t const width = std::size_t{trace_.n_layers} * trace_.top_k;
     if (width > max_slots / tokens_.size()) fail(last_line_, "tokens x layers x experts of a token must be below 2^32");
+    // A trace has a place for every layer of every token, recorded or not: a small log must not ask for much memory.
+    std::size_t const places = width * tokens_.size();
+    if (places > free_places && places / 256 > n_added_)
+      fail(last_line_, "nearly all layers of the tokens are missing");
     std::uint64_t sequence = tokens_.begin()->first.sequence;
     trace_.sequence_lengths = {0};
     for (auto& [place, token] : tokens_) {
@@ -88,6 +93,7 @@ class trace_builder {
 
  private:
   static constexpr std::size_t max_slots = 0xffffffff;
+  static constexpr std::size_t free_places = std::size_t{1} << 22;
   struct logged_token {
     buddy::phase phase{};
     std::map<std::uint16_t, std::vector<logged_slot>> layers;
@@ -116,6 +122,7 @@ class trace_builder {
   std::string file_;
   buddy::routing_trace trace_;
   std::map<token_place, logged_token> tokens_;
+  std::size_t n_added_ = 0;
   std::size_t last_line_ = 1;
 };
 

@@ -44,6 +44,7 @@ class player {
   void play(buddy::routing_trace const& part, replay_result& r) {
     std::size_t t = 0;
     for (std::size_t const n : part.sequence_lengths) {
+      policy_.begin_sequence();
       auto const before = policy_.total();
       std::uint64_t decoded = 0;
       for (std::size_t const end = t + n; t != end; ++t) {
@@ -102,6 +103,9 @@ void require_replayable(policy_settings const& s, buddy::routing_trace const& tr
   char const* const scores = "the router's scores of all experts";
   if (s.selector == "live_score" || s.selector == "cache_prior" || s.selector == "rank_window")
     refuse("selector " + s.selector, scores);
+  if (s.predictor == "next_gate") refuse("predictor next_gate", "what the routers read");
+  if (s.route_ahead != 0) refuse("--route-ahead", "what the routers read");
+  if (needs_low_precision(s)) refuse("selector " + s.selector, "low-precision copies");
   if (s.sensitivity == "score_gate") refuse("sensitivity score_gate", scores);
   if (s.selector == "coactivation" && s.eta != 0.0) refuse("--eta", scores);
   if (s.rules.weights == buddy::weight_mode::own && s.selector != "none") refuse("--weights own", scores);
@@ -112,8 +116,10 @@ void require_replayable(policy_settings const& s, buddy::routing_trace const& tr
 replay_result replay(replay_input const& input, policy_settings const& settings, buddy::cache_budget const& budget) {
   replay_result r;
   describe(r, input, settings, budget);
+  policy_settings priced = settings;
+  priced.rules.lanes = lanes_of(settings.rules.lanes.rule, input.machine, input.charged);
   for (buddy::routing_trace const& part : input.parts) {
-    composed_policy composed{settings, input.shape, needs_profile(settings) ? &input.hindsight : nullptr, budget};
+    composed_policy composed{priced, input.shape, needs_profile(settings) ? &input.hindsight : nullptr, budget};
     offload_clock clock{input.machine, input.charged};
     player{composed.policy(), clock, input.shape.top_k}.play(part, r);
     r.run.total += composed.policy().total();

@@ -28,10 +28,9 @@ class admission {
   admission(std::uint32_t per_layer, prefill_admission in_prefill) noexcept
       : per_layer_(per_layer == 0 ? unlimited : per_layer), in_prefill_(in_prefill) {}
 
-  void begin_batch(phase p) noexcept {
-    left_ = per_layer_;
-    rule_ = p == phase::prefill ? in_prefill_ : prefill_admission::all;
-  }
+  void begin_step(phase p) noexcept { rule_ = p == phase::prefill ? in_prefill_ : prefill_admission::all; }
+
+  void begin_batch() noexcept { left_ = per_layer_; }
 
   /// A slot for a copy on a prediction: prompts are held to their rule, the cap is for what was asked for.
   template <expert_cache Cache>

@@ -26,7 +26,9 @@ namespace buddy::inline v0 {
 class copy_planner {
  public:
   /// @param prefetch_width  most copies of one prediction
-  copy_planner(model_shape const& shape, policy_config const& config, std::uint32_t prefetch_width)
+  /// @param largest_bytes   of the records of all layers
+  copy_planner(model_shape const& shape, policy_config const& config, std::uint32_t prefetch_width,
+               std::uint64_t largest_bytes)
       : shape_(shape),
         mode_(config.prefetch),
         admission_(config.admissions_per_layer, config.in_prefill),
@@ -35,8 +37,10 @@ class copy_planner {
         refills_(shape.n_experts),
         prefetches_(prefetch_width),
         host_(shape.n_experts),
-        refill_budget_(shape, config.refill_after, config.refill_bytes_per_step),
+        refill_budget_(shape, config.refill_after, config.refill_bytes_per_step, largest_bytes),
         governor_(shape, prefetch_width),
+        ran_(shape.n_layers, 0),
+        max_idle_(4 * largest_bytes),
         holder_(shape.n_keys(), prefetch_governor::nobody),
         prefetched_(shape.n_keys(), 0) {}
 
@@ -46,14 +50,18 @@ class copy_planner {
   /// Bytes that the link could have carried while nobody waited for it, since this was last called: what governed
   /// prefetches may spend. Kept up to four records.
   void background_bytes(std::uint64_t n) noexcept {
-    idle_bytes_ = std::min(idle_bytes_ + std::min(n, max_idle()), max_idle());
+    idle_bytes_ = std::min(idle_bytes_ + std::min(n, max_idle_), max_idle_);
   }
 
-  void begin_step(std::uint64_t step) noexcept { refill_budget_.begin_step(step); }
+  void begin_step(std::uint64_t step, phase p) noexcept {
+    refill_budget_.begin_step(step);
+    admission_.begin_step(p);
+  }
 
-  void begin_batch(phase p) noexcept {
+  void begin_batch(std::uint16_t layer) noexcept {
+    ran_[layer] = 1;
     fetches_.clear(), waits_.clear(), refills_.clear(), host_.clear();
-    admission_.begin_batch(p);
+    admission_.begin_batch();
   }
 
   /// The router asked for a resident expert.
@@ -102,14 +110,21 @@ class copy_planner {
   /// resident set.
   template <expert_cache Cache>
   void earn_refill(expert_key key, Cache& cache, layer_counters& count) noexcept {
-    if (cache.where(key) != residency::absent) return;
+    if (residency const at = cache.where(key); at != residency::absent) {
+      if (at == residency::in_flight) {  // asked for, though somebody stood in
+        count.late_prefetches += prefetched_[shape_.index(key)];
+        hit(key, count);
+      }
+      return;
+    }
+    governor_.missed(key);
     std::uint64_t const bytes = cache.record_bytes(key.layer);
     if (!refill_budget_.earns(key, bytes) || room_ == 0) return;
     slot_id const slot = admission_.reserve(key, cache);
     if (slot == no_slot) return;
     refill_budget_.spend(key, bytes);
     hold(slot, key);
-    --room_;
+    if (room_ != no_limit) --room_;
     count_wasted(key, count);
     ++count.refills;
     refills_.push({key, slot, cache.record_bytes(key.layer), copy_reason::refill});
@@ -120,16 +135,20 @@ class copy_planner {
   [[nodiscard]] view<expert_copy const> prefetch(std::uint16_t layer, view<std::uint16_t const> predicted, Cache& cache,
                                                  layer_counters& count) noexcept {
     prefetches_.clear();
-    governor_.judge(layer, [this](expert_key key) noexcept { return prefetched_[shape_.index(key)] != 0; });
+    if (std::exchange(ran_[layer], std::uint8_t{0}) != 0) judge(layer);
     for (std::uint16_t const e : predicted)
       if (slot_id const s = cache.slot_of({layer, e}); s != no_slot) retain(s, cache);
     if (mode_ == prefetch_mode::retain_only) return prefetches_.all();
     for (std::uint32_t rank = 0; rank != predicted.size && room_ != 0; ++rank) {
       expert_key const key{layer, predicted[rank]};
       if (cache.where(key) != residency::absent || !is_worth(rank, cache.record_bytes(layer))) continue;
+      bool const leaves = !cache.has_room(layer);
       slot_id const slot = admission_.reserve_ahead(key, cache);
       if (slot == no_slot) break;
-      copy_ahead(key, rank, slot, cache.record_bytes(layer), count);
+      expert_key const before = hold(slot, key);
+      bool const left = leaves && before != prefetch_governor::nobody && cache.where(before) == residency::absent;
+      governor_.planned(key, rank, left ? before : prefetch_governor::nobody);
+      copy_ahead(key, slot, cache.record_bytes(layer), count);
     }
     return prefetches_.all();
   }
@@ -139,6 +158,10 @@ class copy_planner {
   /// A copy that was planned will not happen. One that a batch waits for is demanded, and no longer in the background.
   void cancel(expert_copy const& c, layer_counters& count) noexcept {
     prefetched_[shape_.index(c.expert)] = 0;
+    if (c.why == copy_reason::refill) refill_budget_.refund(c.bytes);
+    if (c.why == copy_reason::prefetch) governor_.cancelled(c.expert);
+    if (c.why == copy_reason::prefetch && mode_ == prefetch_mode::governed)
+      idle_bytes_ = std::min(idle_bytes_ + c.bytes, max_idle_);
     if (c.why == copy_reason::refill) ++count.cancelled_refills;
     if (c.why == copy_reason::prefetch) ++count.cancelled_prefetches;
   }
@@ -149,7 +172,9 @@ class copy_planner {
   [[nodiscard]] view<std::uint16_t const> host_experts() const noexcept { return host_.all(); }
 
  private:
-  [[nodiscard]] std::uint64_t max_idle() const noexcept { return 4 * shape_.expert_bytes; }
+  void judge(std::uint16_t layer) noexcept {
+    governor_.judge(layer, [this](expert_key key) noexcept { return prefetched_[shape_.index(key)] != 0; });
+  }
 
   /// An expert comes anew: what was copied of it on a prediction has left without being asked for.
   void count_wasted(expert_key key, layer_counters& count) noexcept {
@@ -160,7 +185,7 @@ class copy_planner {
 
   /// Remembers who is in a slot. @returns who was; it has left, unless the slot was free or filled by someone else
   expert_key hold(slot_id slot, expert_key key) noexcept {
-    if (slot == no_slot) return prefetch_governor::nobody;
+    if (static_cast<std::size_t>(slot) >= holder_.size()) return prefetch_governor::nobody;  // `no_slot`, too
     return std::exchange(holder_[static_cast<std::size_t>(slot)], key);
   }
 
@@ -174,13 +199,10 @@ class copy_planner {
     return mode_ == prefetch_mode::always || (bytes <= idle_bytes_ && governor_.allows(rank));
   }
 
-  void copy_ahead(expert_key key, std::uint32_t rank, slot_id slot, std::uint64_t bytes,
-                  layer_counters& count) noexcept {
+  void copy_ahead(expert_key key, slot_id slot, std::uint64_t bytes, layer_counters& count) noexcept {
     count_wasted(key, count);
-    expert_key const victim = hold(slot, key);
-    governor_.planned(key, rank, victim);
     if (mode_ == prefetch_mode::governed) idle_bytes_ -= bytes;
-    --room_;
+    if (room_ != no_limit) --room_;
     prefetches_.push({key, slot, bytes, copy_reason::prefetch});
     prefetched_[shape_.index(key)] = 1;
     ++count.prefetches;
@@ -198,11 +220,15 @@ class copy_planner {
   model_shape shape_;
   prefetch_mode mode_;
   admission admission_;
-  std::uint32_t room_ = 0xffff'ffffU;  // no limit until the host names one
+  static constexpr std::uint32_t no_limit = 0xffff'ffffU;
+
+  std::uint32_t room_ = no_limit;  // until the host names one
   fixed_list<expert_copy> fetches_, waits_, refills_, prefetches_;
   fixed_list<std::uint16_t> host_;
   refill_budget refill_budget_;
   prefetch_governor governor_;
+  std::vector<std::uint8_t> ran_;  // [n_layers] since its copies were last judged
+  std::uint64_t max_idle_;
   std::uint64_t idle_bytes_ = 0;
   std::vector<expert_key> holder_;        // by slot: whom this planner put there last; no more slots than experts
   std::vector<std::uint8_t> prefetched_;  // [n_layers, n_experts] copied on a prediction, not yet asked for

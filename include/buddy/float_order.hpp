@@ -28,12 +28,21 @@ inline constexpr std::uint32_t lowest_order = 0x007f'ffffU;  ///< of minus infin
   return (bits >> 31) != 0 ? ~bits : bits | 0x8000'0000U;
 }
 
-/// a * b, rounded on its own: a compiler may not make it part of a fused multiply-add on the device.
+/// a * b, rounded on its own: no compiler may make it part of a fused multiply-add.
 [[nodiscard]] BUDDY_HD constexpr float product(float a, float b) noexcept {
 #if defined(__CUDA_ARCH__)
   return __fmul_rn(a, b);
 #else
-  return a * b;
+  return static_cast<float>(static_cast<double>(a) * static_cast<double>(b));  // exact, then rounded once
+#endif
+}
+
+/// a / b, rounded to nearest whatever the compiler is told of fast arithmetic.
+[[nodiscard]] BUDDY_HD constexpr float quotient(float a, float b) noexcept {
+#if defined(__CUDA_ARCH__)
+  return __fdiv_rn(a, b);
+#else
+  return a / b;
 #endif
 }
 

@@ -29,7 +29,7 @@ BUDDY_HD inline bool adjust_gate_weight(assignment& a, std::uint16_t missing, q1
     changed = true;
   } else if (a.how == resolution::buddy && mode == weight_mode::own && !scores.empty()) {
     float const of_missing = scores[missing];
-    a.weight = of_missing > 0.0F ? product(scores[a.expert], a.weight / of_missing) : 0.0F;
+    a.weight = of_missing > 0.0F ? product(scores[a.expert], quotient(a.weight, of_missing)) : 0.0F;
     changed = true;
   }
   if (scale != q16_one) {
@@ -48,7 +48,7 @@ BUDDY_HD inline void restore_weight_sum(view<float const> weights, view<assignme
     after += row[s].weight;
   }
   if (!(after > 0.0F)) return;
-  float const factor = before / after;
+  float const factor = quotient(before, after);
   for (assignment& slot : row) slot.weight = product(slot.weight, factor);
 }
 

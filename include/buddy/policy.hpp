@@ -53,7 +53,7 @@ class policy {
         window_(config.replacement_ratio, config.ratio_window, shape.top_k),
         batch_(shape.n_experts, config.max_tokens),
         assignments_(std::size_t{config.max_tokens} * shape.top_k),
-        copies_(shape, config, detail::prefetch_width(shape, config)),
+        copies_(shape, config, detail::prefetch_width(shape, config), detail::largest_record(cache_, shape)),
         divider_(shape, config.lanes, config.over_cap == resolution::host ? config.admissions_per_layer : 0),
         predicted_(detail::prefetch_width(shape, config)),
         counters_(shape.n_layers * n_phases),
@@ -75,7 +75,7 @@ class policy {
     ++clock_.step;
     phase_ = p;
     next_layer_ = 0;
-    copies_.begin_step(clock_.step);
+    copies_.begin_step(clock_.step, p);
   }
 
   /// Resolves one layer. Look-ups are judged before the batch changes the cache; each *distinct* expert counts once.
@@ -93,7 +93,7 @@ class policy {
     next_layer_ = layer + 1;
     clock_.layer = layer;
     cache_.begin_batch(clock_);
-    copies_.begin_batch(phase_);
+    copies_.begin_batch(layer);
 
     auto const slot_of = cache_.residents(layer);
     batch_.collect(r.experts, slot_of, r.n_tokens);
@@ -123,6 +123,7 @@ class policy {
   /// the layer before, while that one is computed. Never evicts what the present batch uses.
   /// @returns copies to submit, best first; valid until the next `prefetch`
   [[nodiscard]] view<expert_copy const> prefetch(std::uint16_t layer) noexcept {
+    BUDDY_ASSERT(layer < shape_.n_layers);
     std::uint32_t const n =
         predictor_.predict(layer, {predicted_.data(), static_cast<std::uint32_t>(predicted_.size())});
     return copies_.prefetch(layer, {predicted_.data(), n}, cache_, at(layer));
@@ -133,11 +134,9 @@ class policy {
   /// leaves its slot empty.
   void background_room(std::uint32_t n) noexcept { copies_.background_room(n); }
 
-  /// Bytes that the link could have carried since the last call while no layer waited for it: governed prefetches spend
-  /// no more.
+  /// Bytes that the idle link could have carried since the last call: governed prefetches spend no more.
   void background_bytes(std::uint64_t n) noexcept { copies_.background_bytes(n); }
 
-  /// What the governor of prefetches has measured.
   [[nodiscard]] prefetch_status prefetching() const noexcept { return copies_.status(); }
 
   /// The bytes of this copy have arrived: the expert is resident. Does nothing for a staged copy.

@@ -37,6 +37,13 @@ model_shape const& checked_parts(model_shape const& shape, policy_config const& 
   return shape;
 }
 
+template <class Cache>
+[[nodiscard]] std::uint64_t largest_record(Cache const& cache, model_shape const& shape) noexcept {
+  std::uint64_t largest = 0;
+  for (std::uint16_t l = 0; l != shape.n_layers; ++l) largest = std::max(largest, cache.record_bytes(l));
+  return largest;
+}
+
 /// A prediction names no expert twice, so a greater width is of no use.
 [[nodiscard]] inline std::uint32_t prefetch_width(model_shape const& shape, policy_config const& config) noexcept {
   return config.prefetch_width == 0 ? shape.top_k : std::min<std::uint32_t>(config.prefetch_width, shape.n_experts);

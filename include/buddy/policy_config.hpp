@@ -63,6 +63,7 @@ struct policy_config {
 };
 
 inline constexpr std::uint32_t max_ratio_window = 1U << 20;
+inline constexpr std::uint64_t max_refill_bytes = std::uint64_t{1} << 60;
 inline constexpr std::uint32_t max_batch_tokens = 1U << 16;
 
 /// @throws config_error naming the member that is out of range
@@ -77,6 +78,8 @@ inline void validate(policy_config const& c) {
     detail::throw_config_error("buddy::policy_config: replacement_ratio must be in [0, 1]");
   if (c.ratio_window == 0 || c.ratio_window > max_ratio_window)
     detail::throw_config_error("buddy::policy_config: ratio_window must be in [1, 1048576] tokens");
+  if (c.refill_bytes_per_step > max_refill_bytes)
+    detail::throw_config_error("buddy::policy_config: refill_bytes_per_step must be at most 2^60");
   validate(c.lanes);
   if (c.over_cap != resolution::fetch && c.over_cap != resolution::host)
     detail::throw_config_error("buddy::policy_config: over_cap must be fetch or host");

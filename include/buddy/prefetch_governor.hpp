@@ -69,7 +69,15 @@ class prefetch_governor {
     open_[std::size_t{key.layer} * width_ + n++] = {key, victim, static_cast<std::uint16_t>(rank)};
   }
 
-  /// The router asked for an expert that had to be fetched.
+  /// A planned copy will not happen: nothing can be said of it. Its victim has left all the same.
+  void cancelled(expert_key key) noexcept {
+    for (std::uint32_t i = 0; i != n_open_[key.layer]; ++i) {
+      judgement& j = open_[std::size_t{key.layer} * width_ + i];
+      if (j.key == key) j.key = nobody;
+    }
+  }
+
+  /// The router asked for an expert that was absent, whatever became of it.
   void missed(expert_key key) noexcept { missed_[shape_.index(key)] = 1; }
 
   /// The layer has run since its copies were planned: they are judged.
@@ -78,7 +86,7 @@ class prefetch_governor {
   void judge(std::uint16_t layer, Unused const& unused) noexcept {
     for (std::uint32_t i = 0; i != n_open_[layer]; ++i) {
       judgement const& j = open_[std::size_t{layer} * width_ + i];
-      move_towards(usefulness_[j.rank], !unused(j.key));
+      if (j.key != nobody) move_towards(usefulness_[j.rank], !unused(j.key));
       if (j.victim != nobody) move_towards(cost_, missed_[shape_.index(j.victim)] != 0);
     }
     n_open_[layer] = 0;

@@ -22,14 +22,20 @@ class refill_budget {
  public:
   /// @param after           the n-th miss earns a copy; 0: none ever does
   /// @param bytes_per_step  0: no limit
-  refill_budget(model_shape const& shape, std::uint32_t after, std::uint64_t bytes_per_step)
-      : shape_(shape), after_(after), bar_(after), bytes_per_step_(bytes_per_step), ghosts_(shape.n_keys(), 0) {}
+  /// @param largest_bytes   of all records: so much is always saved up in time
+  refill_budget(model_shape const& shape, std::uint32_t after, std::uint64_t bytes_per_step,
+                std::uint64_t largest_bytes)
+      : shape_(shape),
+        after_(after),
+        bar_(after),
+        bytes_per_step_(bytes_per_step),
+        most_(4 * bytes_per_step + largest_bytes),
+        ghosts_(shape.n_keys(), 0) {}
 
   void begin_step(std::uint64_t step) noexcept {
     if (bytes_per_step_ == 0) return;
-    std::uint64_t const most = 4 * bytes_per_step_ + shape_.expert_bytes;  // even a small budget buys a record in time
-    if (credit_ + bytes_per_step_ >= most && bar_ > after_) --bar_;        // bytes are left over
-    credit_ = std::min(credit_ + bytes_per_step_, most);
+    if (credit_ + bytes_per_step_ >= most_ && bar_ > after_) --bar_;  // bytes are left over
+    credit_ = std::min(credit_ + bytes_per_step_, most_);
     auto const layer = static_cast<std::uint16_t>(step % shape_.n_layers);
     std::uint32_t* const of_layer = ghosts_.data() + shape_.index({layer, 0});
     for (std::uint32_t e = 0; e != shape_.n_experts; ++e) of_layer[e] /= 2;
@@ -51,6 +57,11 @@ class refill_budget {
     if (bytes_per_step_ != 0) credit_ -= bytes;
   }
 
+  /// That copy will not happen.
+  void refund(std::uint64_t bytes) noexcept {
+    if (bytes_per_step_ != 0) credit_ = std::min(credit_ + bytes, most_);
+  }
+
   /// It came in some other way.
   void forget(expert_key key) noexcept { ghosts_[shape_.index(key)] = 0; }
 
@@ -62,6 +73,7 @@ class refill_budget {
   std::uint32_t after_;
   std::uint32_t bar_;
   std::uint64_t bytes_per_step_;
+  std::uint64_t most_;  // bytes that are kept
   std::uint64_t credit_ = 0;
   std::vector<std::uint32_t> ghosts_;  // [n_layers, n_experts] misses since the last copy
 };

@@ -39,7 +39,9 @@ struct resized {
 ///
 /// Call it between batches. Then the host copies the records of `moves` as if all at once: one may go where another
 /// comes from, so it copies into new memory, or through a spare record. Then `policy.cache() = std::move(r->cache)`;
-/// the rest of a policy keeps no slots, only tables by expert, which stay true. Plans and leases of before are void.
+/// the rest of a policy keeps tables by expert, which stay true, but for one by slot from which the governor of
+/// prefetches guesses who left: until it is overwritten some of its samples are lost. Plans and leases of before are
+/// void.
 ///
 /// The eviction policy is new: it is told of the residents in the order of their worth, which is all that a policy by
 /// recency or by age knows. Counts of uses, ghosts and learnt targets start anew, and so does `evictions()`.

@@ -49,7 +49,7 @@ inline constexpr std::uint32_t one_q30 = 1U << 30;
   if (logit != logit) return 0.0F;
   std::uint32_t const part = exp_negative_q30(logit < 0.0F ? -logit : logit);
   auto const whole = static_cast<float>(std::uint64_t{one_q30} + part);
-  return static_cast<float>(logit < 0.0F ? part : one_q30) / whole;
+  return quotient(static_cast<float>(logit < 0.0F ? part : one_q30), whole);
 }
 
 /// Weights of the chosen experts from their scores: renormalised, scaled. Equal weights when nothing is left to divide.
@@ -57,7 +57,7 @@ BUDDY_HD constexpr void finish_weights(router_rule const& rule, view<float> weig
   float sum = 0.0F;
   for (float const w : weights) sum += w;
   for (float& w : weights) {
-    if (rule.renormalise) w = sum > 0.0F ? w / sum : 1.0F / static_cast<float>(weights.size);
+    if (rule.renormalise) w = sum > 0.0F ? quotient(w, sum) : quotient(1.0F, static_cast<float>(weights.size));
     w = product(w, rule.scale);
   }
 }
@@ -96,9 +96,10 @@ BUDDY_HD constexpr void route_token(view<float const> logits, router_rule const&
   std::uint64_t sum = 0;
   for (float const z : logits) sum += detail::softmax_part_q30(z, top);
   for (std::uint32_t e = 0; e != logits.size; ++e)
-    scores[e] = rule.scores == score_function::sigmoid
-                    ? detail::sigmoid(logits[e])
-                    : static_cast<float>(detail::softmax_part_q30(logits[e], top)) / static_cast<float>(sum);
+    scores[e] =
+        rule.scores == score_function::sigmoid
+            ? detail::sigmoid(logits[e])
+            : detail::quotient(static_cast<float>(detail::softmax_part_q30(logits[e], top)), static_cast<float>(sum));
   for (std::uint32_t s = 0; s != experts.size; ++s) weights[s] = scores[experts[s]];
   detail::finish_weights(rule, weights);
 }

@@ -5,6 +5,7 @@
 
 #include <buddy/config.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/float_order.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
@@ -52,13 +53,22 @@ struct token_view {
   view<float const> scores;           ///< [n_experts], or empty
 };
 
+namespace detail {
+
+/// Signed weights break `routing`'s precondition; both sides make the same of them all the same.
+[[nodiscard]] BUDDY_HD constexpr float share_in_range(float share) noexcept {
+  return share > 0.0F ? (share < 65534.0F ? share : 65534.0F) : 0.0F;
+}
+
+}  // namespace detail
+
 /// Divides one token's gate weights by their sum; equal shares when the sum is not positive.
 /// @param shares  [top_k] out, Q16, sums to 65536 but for rounding
 BUDDY_HD constexpr void normalise(view<float const> weights, view<q16> shares) noexcept {
   float sum = 0.0F;
   for (float const w : weights) sum += w;
   for (std::uint32_t s = 0; s != weights.size; ++s)
-    shares[s] = sum > 0.0F ? to_q16(weights[s] / sum) : q16_one / weights.size;
+    shares[s] = sum > 0.0F ? to_q16(detail::share_in_range(detail::quotient(weights[s], sum))) : q16_one / weights.size;
 }
 
 }  // namespace buddy::inline v0

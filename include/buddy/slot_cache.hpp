@@ -257,7 +257,9 @@ class slot_cache {
     return local == no_slot ? no_slot : pool.global(local);
   }
 
-  [[nodiscard]] std::vector<expert_key> by_worth(pool_type const& pool) const {
+  [[nodiscard]] std::vector<expert_key> by_worth(pool_type const& pool) const
+    requires std::copyable<Eviction>
+  {
     std::vector<std::uint8_t> resident(pool.capacity);
     for (std::uint32_t i = 0; i != pool.capacity; ++i)
       resident[i] = slots_[pool.first + i].state == residency::resident;

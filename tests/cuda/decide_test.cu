@@ -128,7 +128,7 @@ TEST_CASE("a decision that would route without a place for the scores is refused
         cudaErrorInvalidValue);
 }
 
-TEST_CASE("the kernel routes and decides as the host does, a hundred thousand rows", "[cuda][gpu][decide]") {
+TEST_CASE("the kernel routes and decides as the host does, a hundred thousand rows", "[cuda][gpu][decide][long]") {
   if (no_gpu()) return;
   dice roll(1);
   std::uint32_t rows = 0;

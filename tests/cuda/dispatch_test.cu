@@ -155,6 +155,7 @@ TEST_CASE("a captured decode follows what its slots and inputs become", "[cuda][
     copy(d.arrays().slots, c->slots);
     copy(d.arrays().weights, c->weights);
     copy(d.arrays().x, c->x);
+    REQUIRE(cudaDeviceSynchronize() == cudaSuccess);  // the stream does not wait for the copies
     REQUIRE(cudaGraphLaunch(executable, stream) == cudaSuccess);
     REQUIRE(cudaStreamSynchronize(stream) == cudaSuccess);
     CHECK(reference::relative_error(d.y(), c->expected()) <= c->tolerance());

@@ -84,6 +84,7 @@ std::uint32_t run(rig& r, Engine& engine, std::uint64_t seed) {
   buddy::testing::dice dice(seed);
   for (int i = 0; i != 2000; ++i) {
     read_slots<<<n_experts, 256, 0, r.compute.get()>>>(r.table.layer(0), r.slab.ref(), r.sum.data());
+    if (i % 16 == 15) REQUIRE(cudaStreamSynchronize(r.compute.get()) == cudaSuccess);  // bounds the backlog
     std::uint32_t const s = dice.roll(n_slots);
     slot_id const id{s};
     slot_state const state = r.table.books().state(id);

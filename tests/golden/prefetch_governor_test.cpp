@@ -111,7 +111,7 @@ TEST_CASE("a prefetch that only retains copies nothing and keeps what is predict
 
 TEST_CASE("a refill budget buys a record when the bytes have come together", "[golden][refill_budget]") {
   // A record has 10 bytes, a step brings 4: the first copy in step 3 (12 bytes), the next when 2 + 4 + 4 = 10.
-  buddy::refill_budget budget({.n_layers = 8, .n_experts = 4, .top_k = 1, .expert_bytes = 10}, 1, 4);
+  buddy::refill_budget budget({.n_layers = 8, .n_experts = 4, .top_k = 1, .expert_bytes = 10}, 1, 4, 10);
   std::vector<int> bought;
   for (std::uint64_t step = 1; step != 8; ++step) {
     budget.begin_step(step);
@@ -124,24 +124,34 @@ TEST_CASE("a refill budget buys a record when the bytes have come together", "[g
 }
 
 TEST_CASE("without a refill budget the n-th miss earns its copy", "[golden][refill_budget]") {
-  buddy::refill_budget budget(shape, 3, 0);
+  buddy::refill_budget budget(shape, 3, 0, 10);
   CHECK_FALSE(budget.earns({0, 1}, 10));
   CHECK_FALSE(budget.earns({0, 1}, 10));
   CHECK_FALSE(budget.earns({0, 2}, 10));
   CHECK(budget.earns({0, 1}, 10));
   budget.spend({0, 1}, 10);
   CHECK_FALSE(budget.earns({0, 1}, 10));
-  buddy::refill_budget never(shape, 0, 0);
+  buddy::refill_budget never(shape, 0, 0, 10);
   CHECK_FALSE(never.earns({0, 1}, 10));
 }
 
 TEST_CASE("counts of a refill budget fade, one layer a step", "[golden][refill_budget]") {
   // Two layers: layer 0 is halved in even steps. Two misses, halved to 1: two more reach the bar of 3.
-  buddy::refill_budget budget({.n_layers = 2, .n_experts = 2, .top_k = 1, .expert_bytes = 1}, 3, 1000);
+  buddy::refill_budget budget({.n_layers = 2, .n_experts = 2, .top_k = 1, .expert_bytes = 1}, 3, 1000, 1);
   budget.begin_step(1);
   CHECK_FALSE(budget.earns({0, 0}, 1));
   CHECK_FALSE(budget.earns({0, 0}, 1));
   budget.begin_step(2);  // 2 / 2 = 1
   CHECK_FALSE(budget.earns({0, 0}, 1));
   CHECK(budget.earns({0, 0}, 1));
+}
+
+TEST_CASE("a cancelled prefetch says nothing of its rank", "[golden][prefetch_governor]") {
+  prefetch_governor governor(shape, 1);
+  governor.planned({0, 1}, 0, {0, 2});
+  governor.cancelled({0, 1});
+  governor.missed({0, 2});
+  governor.judge(0, [](expert_key) { return false; });
+  CHECK(governor.status().usefulness == q16_one / 2);
+  CHECK(governor.status().cost == 2048);  // its victim had left: ceil(65536 / 32)
 }

@@ -76,6 +76,7 @@ class cuda_copy_backend {
     mark_events& m = at(mark);
     for (copy_piece const& p : pieces)
       if (p.first) keep(table_->before_fill(p, stream_.get()));
+    if (failed()) return;  // never copy without the order that the table asked for
     if (options_.timed) keep(m.begin.front().ref().record(stream_.get()));
     batch_.clear();
     std::byte* staging = staging_.bytes().data() + static_cast<std::uint32_t>(mark) * options_.staging_bytes;
@@ -84,6 +85,7 @@ class cuda_copy_backend {
       batch_.add(slots_.record(static_cast<std::uint32_t>(p.slot)) + p.offset, stage(p, staging), p.bytes);
     }
     keep(batch_.send(order(), stream_.get()));
+    if (failed()) return;  // never publish what was not copied
     for (copy_piece const& p : pieces)
       if (p.last) keep(table_->after_fill(p, stream_.get()));
     keep(m.end.front().ref().record(stream_.get()));

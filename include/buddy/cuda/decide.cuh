@@ -6,6 +6,7 @@
 #include <buddy/concepts/buddy_selector.hpp>
 #include <buddy/concepts/sensitivity_estimator.hpp>
 #include <buddy/config.hpp>
+#include <buddy/cuda/dependent_launch.cuh>
 #include <buddy/cuda/layer_decision.hpp>
 #include <buddy/cuda/warp.cuh>
 #include <buddy/resolution.hpp>
@@ -34,8 +35,8 @@ __device__ void resolve_rows_of_block(layer_arrays const& a, decision_rules cons
   for (std::uint32_t t = first + own; t < a.n_tokens; t += linked ? 1 : stride) {
     std::uint32_t const budget = linked ? a.window->left(a.window_rows) : max_top_k;
     std::uint32_t const given = resolve_row_of(warp, a, rules, gate, selector, closed, budget, t);
-    if (!linked) continue;
     warp.sync();
+    if (!linked) continue;
     if (device_warp::lane() == 0) a.window->push(a.window_rows, given);
     warp.sync();
   }
@@ -53,7 +54,13 @@ BUDDY_KERNEL void __launch_bounds__(decide_warps* device_warp::n_lanes, 1)
   for (std::uint32_t t = first + threadIdx.x / device_warp::n_lanes; t < a.n_tokens; t += stride)
     route_row<PerLane>(warp, a, rules, t, batch);
   __syncthreads();
-  resolve_rows_of_block(a, rules, gate, selector, closed_batch(warp, a, rules, batch), first, stride);
+  __shared__ refusal closed;  // one answer for the block, though experts may become resident meanwhile
+  if (threadIdx.x < device_warp::n_lanes) {
+    refusal const why = closed_batch(warp, a, rules, batch);
+    if (threadIdx.x == 0) closed = why;
+  }
+  __syncthreads();
+  resolve_rows_of_block(a, rules, gate, selector, closed, first, stride);
 }
 
 template <std::uint32_t PerLane, class Gate, class Selector>
@@ -62,8 +69,8 @@ cudaError_t launch_decide(layer_arrays const& a, decision_rules const& rules, Ga
   bool const one_block = rules.looks_at_whole_batch() || a.window != nullptr;
   std::uint32_t const wanted = (a.n_tokens + decide_warps - 1) / decide_warps;
   std::uint32_t const warps = std::min(a.n_tokens, decide_warps);
-  decide_kernel<PerLane><<<one_block ? 1 : wanted, warps * device_warp::n_lanes, 0, stream>>>(a, rules, gate, selector);
-  return cudaPeekAtLastError();
+  return launch(decide_kernel<PerLane, Gate, Selector>, one_block ? 1 : wanted, warps * device_warp::n_lanes, stream,
+                false, a, rules, gate, selector);
 }
 
 }  // namespace detail

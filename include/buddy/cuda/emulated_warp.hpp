@@ -51,6 +51,8 @@ struct emulated_warp {
     for (std::uint32_t l = 0; l != n_lanes; ++l) f(l);
   }
 
+  [[nodiscard]] static BUDDY_HD std::uint32_t same(std::uint32_t value) noexcept { return value; }
+
   template <class F>
   BUDDY_HD void once(F const& f) const noexcept {
     f();

@@ -176,8 +176,14 @@ BUDDY_HD std::uint32_t resolve_row_of(Warp const& warp, layer_arrays const& a, d
   normalise(weights, {shares, a.top_k});
   token_view const token{a.layer, *a.step * a.max_tokens + t, experts, {shares, a.top_k}, scores};
   row_rules const row_rule{closed, rules.otherwise, rules.order, rules.token_budget, window_budget};
-  std::uint32_t const given =
-      resolve_row(token, a.residents(), row_rule, gate, in_warp<Warp, Selector>{warp, selector}, {ends, a.top_k});
+  slot_mask missing = 0;
+  for (std::uint32_t s = 0; s != a.top_k; ++s) {
+    ends[s] = {resolution::own, refusal::none, experts[s], 0, q16_one};
+    if (a.slot_of[experts[s]] == no_slot) missing |= slot_mask{1} << s;
+  }
+  missing = warp.same(missing);  // an expert may become resident meanwhile: all lanes decide from one look
+  std::uint32_t const given = resolve_misses(token, missing, a.residents(), row_rule, gate,
+                                             in_warp<Warp, Selector>{warp, selector}, {ends, a.top_k});
   for (std::uint32_t s = 0; s != a.top_k; ++s) {
     bool const here = ends[s].how == resolution::own || ends[s].how == resolution::buddy;
     row[s] = {ends[s].expert, ends[s].how, ends[s].why, here ? a.slot_of[ends[s].expert] : no_slot, 0.0F, ends[s].rank};

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <buddy/config.hpp>
+#include <buddy/cuda/dependent_launch.cuh>
 #include <buddy/types.hpp>
 
 #include <cuda_runtime_api.h>
@@ -35,8 +36,8 @@ template <class Index>
 [[nodiscard]] cudaError_t remap(Index* ids, slot_id const* slot_of, std::uint32_t n, cudaStream_t stream) noexcept {
   if (n == 0) return cudaSuccess;
   constexpr std::uint32_t threads = 256;
-  detail::remap_kernel<<<(n + threads - 1) / threads, threads, 0, stream>>>(ids, slot_of, n);
-  return cudaPeekAtLastError();
+  return detail::launch(detail::remap_kernel<Index>, (n + threads - 1) / threads, threads, stream, false, ids, slot_of,
+                        n);
 }
 
 }  // namespace buddy::inline v0::cuda

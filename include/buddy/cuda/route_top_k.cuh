@@ -4,6 +4,7 @@
 #pragma once
 
 #include <buddy/config.hpp>
+#include <buddy/cuda/dependent_launch.cuh>
 #include <buddy/cuda/layer_decision.hpp>
 #include <buddy/cuda/warp.cuh>
 
@@ -27,8 +28,7 @@ BUDDY_KERNEL void __launch_bounds__(route_warps* device_warp::n_lanes)
 template <std::uint32_t PerLane>
 cudaError_t launch_route(layer_arrays const& a, decision_rules const& rules, cudaStream_t stream) noexcept {
   std::uint32_t const blocks = (a.n_tokens + route_warps - 1) / route_warps;
-  route_top_k_kernel<PerLane><<<blocks, route_warps * device_warp::n_lanes, 0, stream>>>(a, rules);
-  return cudaPeekAtLastError();
+  return launch(route_top_k_kernel<PerLane>, blocks, route_warps * device_warp::n_lanes, stream, false, a, rules);
 }
 
 }  // namespace detail

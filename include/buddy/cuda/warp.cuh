@@ -37,6 +37,11 @@ struct device_warp {
     f(lane());
   }
 
+  /// The first lane's value, for all.
+  [[nodiscard]] static __device__ std::uint32_t same(std::uint32_t value) noexcept {
+    return __shfl_sync(all, value, 0);
+  }
+
   /// By one lane.
   template <class F>
   __device__ void once(F const& f) const noexcept {

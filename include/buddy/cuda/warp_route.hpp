@@ -81,9 +81,10 @@ BUDDY_HD void route_token(Warp const& warp, view<float const> logits, router_rul
   auto const sum = static_cast<float>(warp.sum(parts));
   warp.each([&](std::uint32_t lane) {
     for (std::uint32_t e = lane; e < logits.size; e += 32)
-      scores[e] = rule.scores == score_function::sigmoid
-                      ? buddy::detail::sigmoid(logits[e])
-                      : static_cast<float>(buddy::detail::softmax_part_q30(logits[e], top)) / sum;
+      scores[e] =
+          rule.scores == score_function::sigmoid
+              ? buddy::detail::sigmoid(logits[e])
+              : buddy::detail::quotient(static_cast<float>(buddy::detail::softmax_part_q30(logits[e], top)), sum);
   });
   warp.sync();
   for (std::uint32_t s = 0; s != experts.size; ++s) weights[s] = scores[experts[s]];
