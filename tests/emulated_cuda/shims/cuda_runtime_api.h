@@ -19,6 +19,11 @@ enum cudaError_t { cudaSuccess, cudaErrorInvalidValue };
 using cudaStream_t = void*;
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor };
 inline cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int) { return cudaErrorInvalidValue; }
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, void (*)()) { return cudaErrorInvalidValue; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 struct float2 {
   float x, y;
@@ -63,6 +68,9 @@ inline float __shfl_xor_sync(std::uint32_t, float value, int mask) {
   return emulated::exchange({std::bit_cast<std::uint32_t>(value)}, [&](emulated::warp_state const& w) {
     return std::bit_cast<float>(w.words[threadIdx.x % 32 ^ static_cast<std::uint32_t>(mask)][0]);
   });
+}
+inline std::uint32_t __shfl_sync(std::uint32_t, std::uint32_t value, std::uint32_t lane) {
+  return emulated::exchange({value}, [&](emulated::warp_state const& w) { return w.words[lane][0]; });
 }
 inline std::uint64_t __shfl_xor_sync(std::uint32_t, std::uint64_t value, std::uint32_t mask) {
   return emulated::exchange({static_cast<std::uint32_t>(value), static_cast<std::uint32_t>(value >> 32)},
