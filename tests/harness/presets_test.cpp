@@ -252,7 +252,7 @@ TEST_CASE("unknown names are answered with the known ones", "[harness][presets]"
   settings.eviction = "x";
   CHECK(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }) ==
         "unknown eviction 'x': one of lru, lru_token, lru_ds, fifo, lfu, lfu_persistent, lfu_decayed, lfru, slru, arc, "
-        "clock, sieve, s3_fifo, least_stale, window_hot, static_top, random");
+        "clock, sieve, s3_fifo, least_stale, window_hot, static_top, random, auto");
   CHECK(contains(message_of([] { harness::composed_policy{harness::preset_settings("buddy"), shape, nullptr}; }),
                  "needs a profile"));
   settings = harness::preset_settings("fetch");
