@@ -92,7 +92,7 @@ class next_gate {
   /// One vector's worth. A loop of its own that stays one: unrolled into its caller, GCC 12 shuffles scalars (five
   /// times slower).
   static void add_products(float const* a, float const* b, std::array<float, lanes>& sums) noexcept {
-#if defined(__GNUC__) && !defined(__clang__)
+#if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
 #pragma GCC unroll 1
 #endif
     for (std::uint32_t j = 0; j != lanes; ++j) sums[j] += a[j] * b[j];
