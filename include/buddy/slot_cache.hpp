@@ -149,9 +149,8 @@ class slot_cache {
   /// worthy first. `warm(by_worth())` gives an empty cache of this budget the same content, and a policy by recency or
   /// by age the same order; what else a policy has counted starts anew. Pools are merged so that the last of each come
   /// last. What is in flight is not listed. Cold: allocates.
-  [[nodiscard]] std::vector<expert_key> by_worth() const
-    requires std::copyable<Eviction>
-  {
+  template <std::copyable Copied = Eviction>
+  [[nodiscard]] std::vector<expert_key> by_worth() const {
     std::vector<std::vector<expert_key>> orders;
     std::size_t longest = 0;
     for (auto const& pool : pools_) {
@@ -257,9 +256,8 @@ class slot_cache {
     return local == no_slot ? no_slot : pool.global(local);
   }
 
-  [[nodiscard]] std::vector<expert_key> by_worth(pool_type const& pool) const
-    requires std::copyable<Eviction>
-  {
+  template <std::copyable Copied = Eviction>  // templates, so that a class of a policy that only moves is whole
+  [[nodiscard]] std::vector<expert_key> by_worth(pool_type const& pool) const {
     std::vector<std::uint8_t> resident(pool.capacity);
     for (std::uint32_t i = 0; i != pool.capacity; ++i)
       resident[i] = slots_[pool.first + i].state == residency::resident;

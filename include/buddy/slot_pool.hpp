@@ -111,9 +111,8 @@ struct slot_pool {
 
   /// The slots in the order in which the policy gives them up when nothing happens in between; empties a copy of it.
   /// @param leaves  [capacity] whether the slot, counted from `first`, is to be listed
-  [[nodiscard]] std::vector<slot_id> leaving_order(std::vector<std::uint8_t> leaves) const
-    requires std::copyable<Eviction>
-  {
+  template <std::copyable Copied = Eviction>
+  [[nodiscard]] std::vector<slot_id> leaving_order(std::vector<std::uint8_t> leaves) const {
     auto policy = eviction;
     std::vector<slot_id> order;
     for (;;) {

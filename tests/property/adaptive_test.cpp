@@ -117,11 +117,11 @@ TEST_CASE("adaptive counts in its shadow what a cache of the candidate would hit
   // One window that holds the whole trace: the shadows are the candidates' caches.
   buddy::model_shape const model{.n_layers = 3, .n_experts = 12, .top_k = 3, .expert_bytes = 1};
   using buddy::eviction::lfu;
-  using lru_or_lfu = buddy::eviction::adaptive<lru, lfu>;
+  using lru_or_counts = buddy::eviction::adaptive<lru, lfu>;
   auto const trace = random_trace(model, habit::sticky, 300, 91);
   for (auto const layout : {buddy::pool_layout::per_layer, buddy::pool_layout::global}) {
     buddy::cache_budget const budget{.bytes = 15, .layout = layout};
-    buddy::replayer<lru_or_lfu> cache(model, budget, buddy::eviction::adaptive_options{.window = 4096});
+    buddy::replayer<lru_or_counts> cache(model, budget, buddy::eviction::adaptive_options{.window = 4096});
     cache.run(trace);
     std::uint64_t by_lru = 0;
     std::uint64_t by_lfu = 0;
