@@ -48,7 +48,7 @@ class copy_planner {
   void background_room(std::uint32_t n) noexcept { room_ = n; }
 
   /// Bytes that the link could have carried while nobody waited for it, since this was last called: what governed
-  /// prefetches may spend. Kept up to four records.
+  /// prefetches may spend. Kept up to four records, and until a layer has to fetch.
   void background_bytes(std::uint64_t n) noexcept {
     idle_bytes_ = std::min(idle_bytes_ + std::min(n, max_idle_), max_idle_);
   }
@@ -91,6 +91,7 @@ class copy_planner {
     }
     count_wasted(key, count);
     governor_.missed(key);
+    idle_bytes_ = 0;  // the link is wanted: a copy in its way would be waited for
     slot = admission_.reserve(key, cache);
     hold(slot, key);
     ++count.fetches;
