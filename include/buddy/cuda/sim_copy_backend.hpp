@@ -6,6 +6,7 @@
 #include <buddy/assert.hpp>
 #include <buddy/cuda/copy_backend.hpp>
 #include <buddy/error.hpp>
+#include <buddy/transfer_time.hpp>
 #include <buddy/view.hpp>
 
 #include <algorithm>
@@ -39,7 +40,7 @@ class sim_copy_backend {
     std::uint64_t bytes = 0;
     for (copy_piece const& p : pieces) bytes += p.bytes;
     std::uint64_t const begin = std::max(now_ns_ + options_.latency_ns, free_ns_);
-    free_ns_ = begin + data_ns(bytes);
+    free_ns_ = begin + v0::detail::data_ns(bytes, options_.bytes_per_second);
     end(mark) = free_ns_;
   }
 
@@ -64,18 +65,6 @@ class sim_copy_backend {
   }
 
   [[nodiscard]] std::uint64_t& end(copy_mark mark) noexcept { return end_ns_[static_cast<std::uint32_t>(mark)]; }
-
-  /// ceil(bytes * 10^9 / bandwidth), three digits at a time so that nothing overflows.
-  [[nodiscard]] std::uint64_t data_ns(std::uint64_t bytes) const noexcept {
-    std::uint64_t whole = bytes / options_.bytes_per_second;
-    std::uint64_t rest = bytes % options_.bytes_per_second;
-    for (int digits = 0; digits != 9; digits += 3) {
-      rest *= 1000;
-      whole = whole * 1000 + rest / options_.bytes_per_second;
-      rest %= options_.bytes_per_second;
-    }
-    return whole + (rest != 0 ? 1 : 0);
-  }
 
   sim_copy_options options_;
   std::vector<std::uint64_t> end_ns_;  // of what was last issued with each mark

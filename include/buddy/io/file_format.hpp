@@ -5,7 +5,10 @@
 
 #include <buddy/io/mapped_file.hpp>
 #include <buddy/io/safetensors.hpp>
+#include <buddy/model_shape.hpp>
+#include <buddy/types.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -42,6 +45,16 @@ inline void require_format(safetensors_file const& file, file_format const& want
     detail::fail(file.path(), "metadata '" + key + "' must be a whole number in [1, " + std::to_string(most) +
                                   "], not '" + text + "'");
   return value;
+}
+
+/// Layers, experts and top-k of the model that a file speaks of, within the library's limits; no record size.
+/// @throws config_error when one is missing or out of range
+[[nodiscard]] inline model_shape metadata_shape(safetensors_file const& file) {
+  model_shape s;
+  s.n_layers = static_cast<std::uint16_t>(metadata_number(file, "layers", 0xffff));
+  s.n_experts = static_cast<std::uint16_t>(metadata_number(file, "experts_per_layer", max_experts));
+  s.top_k = static_cast<std::uint16_t>(metadata_number(file, "top_k", std::min<std::uint64_t>(max_top_k, s.n_experts)));
+  return s;
 }
 
 /// The text of an optional metadata key.

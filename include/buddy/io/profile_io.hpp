@@ -32,15 +32,6 @@ inline constexpr file_format profile_format{"buddy.profile", "1"};
 
 namespace detail {
 
-inline model_shape shape_in(safetensors_file const& file) {
-  model_shape s;
-  s.n_layers = static_cast<std::uint16_t>(metadata_number(file, "layers", 0xffff));
-  s.n_experts = static_cast<std::uint16_t>(metadata_number(file, "experts_per_layer", max_experts));
-  s.top_k = static_cast<std::uint16_t>(metadata_number(file, "top_k", std::min<std::uint64_t>(max_top_k, s.n_experts)));
-  s.expert_bytes = metadata_number(file, "expert_bytes");
-  return s;
-}
-
 template <class T>
 std::vector<T> optional_values(safetensors_file const& file, std::string_view name, tensor_shape const& shape) {
   return file.find(name) == nullptr ? std::vector<T>{} : values<T>(file.at(name, dtype_of<T>(), shape));
@@ -54,7 +45,8 @@ std::vector<T> optional_values(safetensors_file const& file, std::string_view na
   require_format(file, profile_format);
   profile p;
   p.model = file.metadata_at("model");
-  p.shape = detail::shape_in(file);
+  p.shape = metadata_shape(file);
+  p.shape.expert_bytes = metadata_number(file, "expert_bytes");
   p.n_tokens = metadata_number(file, "n_tokens");
   tensor_shape const experts{p.shape.n_layers, p.shape.n_experts};
   tensor_shape const pairs{p.shape.n_layers, p.shape.n_experts, p.shape.n_experts};

@@ -62,10 +62,7 @@ inline void check_residency(saved_residency const& saved, std::filesystem::path 
   require_format(file, residency_format);
   saved_residency saved;
   saved.model = file.metadata_at("model");
-  saved.shape.n_layers = static_cast<std::uint16_t>(metadata_number(file, "layers", 0xffff));
-  saved.shape.n_experts = static_cast<std::uint16_t>(metadata_number(file, "experts_per_layer", max_experts));
-  saved.shape.top_k = static_cast<std::uint16_t>(
-      metadata_number(file, "top_k", std::min<std::uint64_t>(max_top_k, saved.shape.n_experts)));
+  saved.shape = metadata_shape(file);
   auto const& experts = file.at("experts");
   std::uint64_t const n = experts.shape.empty() ? 0 : experts.shape.front();
   auto const ids = values<std::uint16_t>(file.at("experts", dtype::u16, {n, 2}));

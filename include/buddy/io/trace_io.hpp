@@ -135,10 +135,10 @@ inline std::vector<phase> phases(safetensors_file const& file, std::uint64_t n_t
   trace.model = file.metadata_at("model");
   trace.source = metadata_or_empty(file, "source");
   trace.licence = metadata_or_empty(file, "licence");
-  trace.n_layers = static_cast<std::uint16_t>(metadata_number(file, "layers", 0xffff));
-  trace.n_experts = static_cast<std::uint16_t>(metadata_number(file, "experts_per_layer", max_experts));
-  trace.top_k =
-      static_cast<std::uint16_t>(metadata_number(file, "top_k", std::min<std::uint64_t>(max_top_k, trace.n_experts)));
+  model_shape const sizes = metadata_shape(file);
+  trace.n_layers = sizes.n_layers;
+  trace.n_experts = sizes.n_experts;
+  trace.top_k = sizes.top_k;
   auto const& experts = file.at("experts");
   std::uint64_t const n_tokens = experts.shape.empty() ? 0 : experts.shape.front();
   tensor_shape const shape{n_tokens, trace.n_layers, trace.top_k};

@@ -8,6 +8,7 @@
 #include <buddy/concepts/transfer_engine.hpp>
 #include <buddy/error.hpp>
 #include <buddy/layer_plan.hpp>
+#include <buddy/transfer_time.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -125,19 +126,7 @@ class sim_link {
     std::size_t const limit = options_.in_flight_limit;
     c.issue_ns = i < limit ? c.submit_ns : std::max(c.submit_ns, at(i - limit).end_ns);
     c.start_ns = std::max(c.issue_ns + options_.latency_ns, i == 0 ? 0 : at(i - 1).end_ns);
-    c.end_ns = c.start_ns + data_ns(c.bytes);
-  }
-
-  /// ceil(bytes * 10^9 / bandwidth), three digits at a time so that nothing overflows.
-  [[nodiscard]] std::uint64_t data_ns(std::uint64_t bytes) const noexcept {
-    std::uint64_t whole = bytes / options_.bytes_per_second;
-    std::uint64_t rest = bytes % options_.bytes_per_second;
-    for (int digits = 0; digits != 9; digits += 3) {
-      rest *= 1000;
-      whole = whole * 1000 + rest / options_.bytes_per_second;
-      rest %= options_.bytes_per_second;
-    }
-    return whole + (rest != 0 ? 1 : 0);
+    c.end_ns = c.start_ns + buddy::detail::data_ns(c.bytes, options_.bytes_per_second);
   }
 
   void retire() noexcept {
