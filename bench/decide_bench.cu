@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the decision adds to a router's top-k on the device: two graphs of 48 layers each, with and without it, replayed
 // in turns; the time of a layer is the graph's divided by 48 (an item is one layer).
+#include "device.hpp"
+
 #include <buddy/buddy.hpp>
 #include <buddy/cuda/decide.cuh>
 #include <buddy/cuda/route_top_k.cuh>
@@ -9,29 +11,15 @@
 
 #include <benchmark/benchmark.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <cstdlib>
 #include <vector>
 
 namespace {
 
 constexpr std::uint32_t n_layers = 48;
 constexpr std::uint16_t top_k = 8;
-
-/// Any failure ends the program: a benchmark of something that failed says nothing.
-void require(cudaError_t status) {
-  if (status != cudaSuccess) std::abort();
-}
-
-template <class T>
-T* on_device(std::vector<T> const& host) {
-  T* data = nullptr;
-  require(cudaMalloc(&data, host.size() * sizeof(T)));
-  require(cudaMemcpy(data, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
-  require(cudaDeviceSynchronize());  // streams that do not block do not wait for it
-  return data;                       // lives as long as the program
-}
 
 /// One layer with every other expert resident.
 buddy::cuda::layer_arrays arrays(std::uint16_t n_experts, std::uint32_t n_tokens) {
@@ -58,28 +46,6 @@ buddy::cuda::layer_arrays arrays(std::uint16_t n_experts, std::uint32_t n_tokens
           .last_use = on_device(std::vector<std::uint32_t>(n_experts))};
 }
 
-template <class Launch>
-cudaGraphExec_t graph_of(cudaStream_t stream, Launch const& launch) {
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  require(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (std::uint32_t l = 0; l != n_layers; ++l) require(launch());
-  require(cudaStreamEndCapture(stream, &graph));
-  require(cudaGraphInstantiate(&executable, graph, 0));
-  require(cudaGraphDestroy(graph));
-  return executable;
-}
-
-double seconds(cudaGraphExec_t graph, cudaStream_t stream, cudaEvent_t begin, cudaEvent_t end) {
-  float ms = 0.0F;
-  require(cudaEventRecord(begin, stream));
-  require(cudaGraphLaunch(graph, stream));
-  require(cudaEventRecord(end, stream));
-  require(cudaEventSynchronize(end));
-  require(cudaEventElapsedTime(&ms, begin, end));
-  return static_cast<double>(ms) / 1000.0;
-}
-
 /// The slots are those of residents: the kernel ran, and found stand-ins.
 bool is_right(buddy::cuda::layer_arrays const& a) {
   std::vector<buddy::slot_id> slots(std::size_t{a.n_tokens} * top_k);
@@ -93,20 +59,18 @@ template <class Gate, class Selector>
 void decide(benchmark::State& state, Gate gate, Selector selector) {
   auto const a = arrays(static_cast<std::uint16_t>(state.range(0)), static_cast<std::uint32_t>(state.range(1)));
   buddy::cuda::decision_rules const rules{};
-  cudaStream_t stream{};
-  cudaEvent_t begin{};
-  cudaEvent_t end{};
-  require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  require(cudaEventCreate(&begin));
-  require(cudaEventCreate(&end));
-  auto* const alone = graph_of(stream, [&] { return buddy::cuda::route_top_k(a, rules.router, stream); });
-  auto* const whole = graph_of(stream, [&] { return buddy::cuda::decide(a, rules, gate, selector, stream); });
-  for (int i = 0; i != 20; ++i) seconds(alone, stream, begin, end), seconds(whole, stream, begin, end);  // warm up
+  graph_clock const clock;
+  auto const alone = clock.capture(
+      n_layers, [&](cudaStream_t stream, std::size_t) { return buddy::cuda::route_top_k(a, rules.router, stream); });
+  auto const whole = clock.capture(n_layers, [&](cudaStream_t stream, std::size_t) {
+    return buddy::cuda::decide(a, rules, gate, selector, stream);
+  });
+  for (int i = 0; i != 20; ++i) benchmark::DoNotOptimize(clock.seconds(alone) + clock.seconds(whole));  // warm up
   double top_k_s = 0.0;
   double decide_s = 0.0;
   for (auto _ : state) {
-    top_k_s += seconds(alone, stream, begin, end);
-    double const s = seconds(whole, stream, begin, end);
+    top_k_s += clock.seconds(alone);
+    double const s = clock.seconds(whole);
     decide_s += s;
     state.SetIterationTime(s / n_layers);
   }

@@ -3,6 +3,8 @@
 //
 // One graph of several layers whose weights together are more than four times the second-level cache, so that none is
 // read from it; both kinds of graph are replayed in turns. An item is one layer.
+#include "device.hpp"
+
 #include <buddy/cuda/dispatch.cuh>
 #include <buddy/splitmix64.hpp>
 
@@ -24,28 +26,6 @@ namespace {
 
 namespace device = buddy::cuda;
 using buddy::expert_record;
-
-/// Any failure ends the program: a benchmark of something that failed says nothing.
-void require(cudaError_t status) {
-  if (status == cudaSuccess) return;
-  std::fprintf(stderr, "dispatch_bench: %s\n", cudaGetErrorString(status));
-  std::abort();
-}
-
-template <class T>
-T* allocate(std::size_t n) {
-  T* data = nullptr;
-  require(cudaMalloc(&data, n * sizeof(T)));
-  return data;  // lives as long as the program
-}
-
-template <class T>
-T* on_device(std::vector<T> const& host) {
-  T* const data = allocate<T>(host.size());
-  require(cudaMemcpy(data, host.data(), host.size() * sizeof(T), cudaMemcpyHostToDevice));
-  require(cudaDeviceSynchronize());  // streams that do not block do not wait for it
-  return data;
-}
 
 /// Random bf16 in [-1/32, 1/32): zeros would be easier on the power, and so faster.
 __global__ void fill(std::uint16_t* data, std::size_t n) {
@@ -130,28 +110,6 @@ struct layers {
   }
 };
 
-template <class Launch>
-cudaGraphExec_t graph_of(cudaStream_t stream, std::size_t n, Launch const& launch) {
-  cudaGraph_t graph{};
-  cudaGraphExec_t executable{};
-  require(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-  for (std::size_t l = 0; l != n; ++l) require(launch(l));
-  require(cudaStreamEndCapture(stream, &graph));
-  require(cudaGraphInstantiate(&executable, graph, 0));
-  require(cudaGraphDestroy(graph));
-  return executable;
-}
-
-double seconds(cudaGraphExec_t graph, cudaStream_t stream, cudaEvent_t begin, cudaEvent_t end) {
-  float ms = 0.0F;
-  require(cudaEventRecord(begin, stream));
-  require(cudaGraphLaunch(graph, stream));
-  require(cudaEventRecord(end, stream));
-  require(cudaEventSynchronize(end));
-  require(cudaEventElapsedTime(&ms, begin, end));
-  return static_cast<double>(ms) / 1000.0;
-}
-
 double median(std::vector<double> v) {
   std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
   return v[v.size() / 2];
@@ -175,26 +133,21 @@ void decode(benchmark::State& state, model const& m, std::uint32_t n_tokens, std
   auto* const sink = allocate<std::uint32_t>(1);
   int multiprocessors = 0;
   require(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0));
-  cudaStream_t stream{};
-  cudaEvent_t begin{};
-  cudaEvent_t end{};
-  require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
-  require(cudaEventCreate(&begin));
-  require(cudaEventCreate(&end));
-  auto const computing =
-      graph_of(stream, l.arrays.size(), [&](std::size_t i) { return device::dispatch(l.arrays[i], {early}, stream); });
-  auto const reading = graph_of(stream, l.arrays.size(), [&](std::size_t i) {
+  graph_clock const clock;
+  auto const computing = clock.capture(l.arrays.size(), [&](cudaStream_t stream, std::size_t i) {
+    return device::dispatch(l.arrays[i], {early}, stream);
+  });
+  auto const reading = clock.capture(l.arrays.size(), [&](cudaStream_t stream, std::size_t i) {
     read_records<<<multiprocessors * 4, 512, 0, stream>>>(l.arrays[i], l.distinct[i], l.n_distinct[i], sink);
     return cudaPeekAtLastError();
   });
-  for (double warm = 0.0; warm < 0.5;)
-    warm += seconds(computing, stream, begin, end) + seconds(reading, stream, begin, end);
+  for (double warm = 0.0; warm < 0.5;) warm += clock.seconds(computing) + clock.seconds(reading);
   if (!plausible(l)) state.SkipWithError("an output is no number, or too large");
   std::vector<double> ratios;
   std::vector<double> times;
   for (auto _ : state) {
-    double const r = seconds(reading, stream, begin, end);
-    double const c = seconds(computing, stream, begin, end);
+    double const r = clock.seconds(reading);
+    double const c = clock.seconds(computing);
     state.SetIterationTime(c);
     ratios.push_back(r / c);
     times.push_back(c);
@@ -203,8 +156,6 @@ void decode(benchmark::State& state, model const& m, std::uint32_t n_tokens, std
   state.counters["GB_per_s"] = static_cast<double>(l.bytes) / median(times) * 1e-9;
   state.counters["us_per_layer"] = median(times) * 1e6 / static_cast<double>(l.arrays.size());
   state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(l.arrays.size()));
-  require(cudaGraphExecDestroy(computing));
-  require(cudaGraphExecDestroy(reading));
 }
 
 void register_all(std::byte* pool, std::size_t pool_bytes, std::size_t at_least) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What it costs to ask the CPU and to go on: requests without work, one after the other, answered by a thread that
 // polls.
+#include "device.hpp"
+
 #include <buddy/cuda/host_lane.cuh>
 #include <buddy/cuda/pinned_buffer.hpp>
 #include <buddy/cuda/stream.hpp>
@@ -31,16 +33,9 @@ constexpr buddy::model_shape shape{.n_layers = 1, .n_experts = 1, .top_k = 1, .e
 constexpr host::mail_shape sizes{record, 1, 1};
 constexpr int n_requests = 64;
 
-void require(cudaError_t status) {
-  if (status == cudaSuccess) return;
-  std::fprintf(stderr, "bench_handshake: %s\n", cudaGetErrorString(status));
-  std::abort();
-}
-
 template <class T>
 T* zeros(std::size_t n) {
-  T* data = nullptr;
-  require(cudaMalloc(&data, n * sizeof(T)));
+  T* const data = allocate<T>(n);
   require(cudaMemset(data, 0, n * sizeof(T)));  // outcomes: own, so that nothing is left to the CPU
   require(cudaDeviceSynchronize());             // streams that do not block do not wait for it
   return data;                                  // lives as long as the program
