@@ -5,6 +5,7 @@
 
 #include <buddy/adapmoe_split.hpp>
 #include <buddy/cliff.hpp>
+#include <buddy/expected_error.hpp>
 #include <buddy/layer_split.hpp>
 #include <buddy/neighbours.hpp>
 #include <buddy/policies/buddymoe.hpp>
