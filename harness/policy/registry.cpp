@@ -4,6 +4,7 @@
 #include "harness/policy/registry.hpp"
 
 #include <array>
+#include <type_traits>
 
 namespace harness {
 
@@ -37,16 +38,22 @@ any_predictor make_plain_predictor(component_source const& from) {
   return any_predictor{Predictor{from.shape}};
 }
 
+/// The estimator or selector in which one member, made so, speaks.
+template <class Any, class Component>
+Any speaking(typename Any::model chosen, Component Any::* member, std::type_identity_t<Component> const& component) {
+  Any any;
+  any.chosen = chosen;
+  any.*member = component;
+  return any;
+}
+
 any_sensitivity make_entropy_gate(component_source const& from) {
   using buddy::sensitivity::entropy_gate;
   policy_settings const& s = from.settings;
   entropy_gate gate = from.layer_tau.empty() ? entropy_gate::fixed(s.tau) : entropy_gate::per_layer(from.layer_tau);
   if (s.temperature != 1.0) gate = gate.with_temperature(s.temperature);
   if (s.gamma) gate = gate.with_margin(*s.gamma);
-  any_sensitivity any;
-  any.chosen = any_sensitivity::model::entropy_gate;
-  any.entropy_gate = gate;
-  return any;
+  return speaking<any_sensitivity>(any_sensitivity::model::entropy_gate, &any_sensitivity::entropy_gate, gate);
 }
 
 any_sensitivity make_margin_gate(component_source const& from) {
@@ -57,10 +64,8 @@ any_sensitivity make_margin_gate(component_source const& from) {
 }
 
 any_sensitivity make_weight_gate(component_source const& from) {
-  any_sensitivity any;
-  any.chosen = any_sensitivity::model::weight_gate;
-  any.weight_gate = buddy::sensitivity::weight_gate::fixed(from.settings.weight_threshold);
-  return any;
+  return speaking<any_sensitivity>(any_sensitivity::model::weight_gate, &any_sensitivity::weight_gate,
+                                   buddy::sensitivity::weight_gate::fixed(from.settings.weight_threshold));
 }
 
 any_sensitivity make_keep_top(component_source const& from) {
@@ -71,32 +76,24 @@ any_sensitivity make_keep_top(component_source const& from) {
 }
 
 any_sensitivity make_drop_cold(component_source const& from) {
-  any_sensitivity any;
-  any.chosen = any_sensitivity::model::drop_cold;
-  any.drop_cold = buddy::sensitivity::drop_cold::fixed(from.settings.other.cold_factor);
-  return any;
+  return speaking<any_sensitivity>(any_sensitivity::model::drop_cold, &any_sensitivity::drop_cold,
+                                   buddy::sensitivity::drop_cold::fixed(from.settings.other.cold_factor));
 }
 
 any_sensitivity make_ser_gate(component_source const& from) {
   auto const& s = from.settings.other;
-  any_sensitivity any;
-  any.chosen = any_sensitivity::model::ser_gate;
-  any.ser_gate = buddy::sensitivity::ser_gate::fixed(s.n_kept, s.ser_ratio);
-  return any;
+  return speaking<any_sensitivity>(any_sensitivity::model::ser_gate, &any_sensitivity::ser_gate,
+                                   buddy::sensitivity::ser_gate::fixed(s.n_kept, s.ser_ratio));
 }
 
 any_sensitivity make_adapmoe_gate(component_source const& from) {
-  any_sensitivity any;
-  any.chosen = any_sensitivity::model::adapmoe_gate;
-  any.adapmoe_gate = buddy::sensitivity::adapmoe_gate::fixed(from.settings.other.error_limit);
-  return any;
+  return speaking<any_sensitivity>(any_sensitivity::model::adapmoe_gate, &any_sensitivity::adapmoe_gate,
+                                   buddy::sensitivity::adapmoe_gate::fixed(from.settings.other.error_limit));
 }
 
 any_sensitivity make_score_gate(component_source const& from) {
-  any_sensitivity any;
-  any.chosen = any_sensitivity::model::score_gate;
-  any.score_gate = buddy::sensitivity::score_gate::fixed(from.settings.other.score_threshold);
-  return any;
+  return speaking<any_sensitivity>(any_sensitivity::model::score_gate, &any_sensitivity::score_gate,
+                                   buddy::sensitivity::score_gate::fixed(from.settings.other.score_threshold));
 }
 
 template <any_sensitivity::model Chosen>
@@ -138,40 +135,30 @@ buddy::q16 similarity_threshold(policy_settings const& s) {
 }
 
 any_selector make_router_similarity(component_source const& from) {
-  any_selector any;
-  any.chosen = any_selector::model::router_similarity;
-  any.router_similarity = {from.buddies, from.settings.search_limit, similarity_threshold(from.settings)};
-  return any;
+  return speaking<any_selector>(any_selector::model::router_similarity, &any_selector::router_similarity,
+                                {from.buddies, from.settings.search_limit, similarity_threshold(from.settings)});
 }
 
 any_selector make_output_similarity(component_source const& from) {
-  any_selector any;
-  any.chosen = any_selector::model::output_similarity;
-  any.output_similarity = {from.buddies, from.settings.search_limit, similarity_threshold(from.settings)};
-  return any;
+  return speaking<any_selector>(any_selector::model::output_similarity, &any_selector::output_similarity,
+                                {from.buddies, from.settings.search_limit, similarity_threshold(from.settings)});
 }
 
 any_selector make_cache_prior(component_source const& from) {
-  any_selector any;
-  any.chosen = any_selector::model::cache_prior;
-  any.cache_prior = buddy::selection::cache_prior::fixed(from.settings.other.lambda);
-  return any;
+  return speaking<any_selector>(any_selector::model::cache_prior, &any_selector::cache_prior,
+                                buddy::selection::cache_prior::fixed(from.settings.other.lambda));
 }
 
 any_selector make_rank_window(component_source const& from) {
   auto const& s = from.settings.other;
-  any_selector any;
-  any.chosen = any_selector::model::rank_window;
-  any.rank_window = buddy::selection::rank_window::fixed(s.window, s.substitute_scale, s.window_mass);
-  return any;
+  return speaking<any_selector>(any_selector::model::rank_window, &any_selector::rank_window,
+                                buddy::selection::rank_window::fixed(s.window, s.substitute_scale, s.window_mass));
 }
 
 any_selector make_precision_by_mass(component_source const& from) {
   auto const& s = from.settings.other;
-  any_selector any;
-  any.chosen = any_selector::model::precision_by_mass;
-  any.precision_by_mass = buddy::selection::precision_by_mass::fixed(s.full_mass, s.low_mass);
-  return any;
+  return speaking<any_selector>(any_selector::model::precision_by_mass, &any_selector::precision_by_mass,
+                                buddy::selection::precision_by_mass::fixed(s.full_mass, s.low_mass));
 }
 
 using model = any_eviction::model;

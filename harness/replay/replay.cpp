@@ -116,10 +116,9 @@ void require_replayable(policy_settings const& s, buddy::routing_trace const& tr
 replay_result replay(replay_input const& input, policy_settings const& settings, buddy::cache_budget const& budget) {
   replay_result r;
   describe(r, input, settings, budget);
-  policy_settings priced = settings;
-  priced.rules.lanes = lanes_of(settings.rules.lanes.rule, input.machine, input.charged);
+  policy_settings const here = priced(settings, input.machine, input.charged);
   for (buddy::routing_trace const& part : input.parts) {
-    composed_policy composed{priced, input.shape, needs_profile(settings) ? &input.hindsight : nullptr, budget};
+    composed_policy composed{here, input.shape, needs_profile(settings) ? &input.hindsight : nullptr, budget};
     offload_clock clock{input.machine, input.charged};
     player{composed.policy(), clock, input.shape.top_k}.play(part, r);
     r.run.total += composed.policy().total();

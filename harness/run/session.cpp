@@ -107,11 +107,9 @@ std::vector<std::string> session::warnings(std::vector<policy_settings> const& p
 }
 
 run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
-  policy_settings priced = settings;
-  priced.rules.lanes = lanes_of(settings.rules.lanes.rule, machine_, shape_);
   auto const routers = model_.routers();
   buddy::view<buddy::view<float const> const> const rows{routers.data(), static_cast<std::uint32_t>(routers.size())};
-  composed_policy composed{priced, charged_model(), profile_ ? &*profile_ : nullptr, rows};
+  composed_policy composed{priced(settings, machine_, shape_), charged_model(), profile_ ? &*profile_ : nullptr, rows};
   offload_clock clock{machine_, shape_};
   policy_moe moe{composed.policy(), clock, recorder};
   if (settings.route_ahead != 0) moe.route_ahead({charged_model(), rows, settings.route_ahead});

@@ -3,6 +3,7 @@
 /// Hardware and shape brought together: what the parts of one layer take.
 #pragma once
 
+#include "harness/policy/settings.hpp"
 #include "harness/sim/charged_shape.hpp"
 #include "harness/sim/hardware.hpp"
 
@@ -40,10 +41,11 @@ inline std::uint64_t us_to_ns(double us) { return static_cast<std::uint64_t>(std
           detail::us_to_ns(h.host_handshake_us), detail::read_ns(s.expert_bytes, h.cpu_gbps)};
 }
 
-/// What the two lanes of a miss take, for the rules that divide them.
-[[nodiscard]] inline buddy::miss_lanes lanes_of(buddy::lane_rule rule, hardware const& h, charged_shape const& s) {
-  return {rule, detail::us_to_ns(h.link_latency_us) + detail::read_ns(s.expert_bytes, h.link_gbps),
-          detail::read_ns(s.expert_bytes, h.cpu_gbps)};
+/// Settings whose rule of the miss lanes knows what the two lanes take on this machine.
+[[nodiscard]] inline policy_settings priced(policy_settings s, hardware const& h, charged_shape const& shape) {
+  s.rules.lanes.fetch_ns = detail::us_to_ns(h.link_latency_us) + detail::read_ns(shape.expert_bytes, h.link_gbps);
+  s.rules.lanes.host_ns = detail::read_ns(shape.expert_bytes, h.cpu_gbps);
+  return s;
 }
 
 /// One copy at a time, each with its own latency: M copies take M (latency + bytes / bandwidth).

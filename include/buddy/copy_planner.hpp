@@ -82,8 +82,7 @@ class copy_planner {
     slot = cache.slot_of(key);
     if (slot != no_slot) {  // a prefetch or a refill that came too late
       ++count.waits;
-      count.late_prefetches += prefetched_[shape_.index(key)];
-      hit(key, count);
+      hit_under_way(key, count);
       cache.protect(slot);  // it was reserved for an earlier batch
       cache.touch(slot);    // and this is a demand like a hit
       waits_.push({key, slot, cache.record_bytes(key.layer), copy_reason::demand});
@@ -112,10 +111,7 @@ class copy_planner {
   template <expert_cache Cache>
   void earn_refill(expert_key key, Cache& cache, layer_counters& count) noexcept {
     if (residency const at = cache.where(key); at != residency::absent) {
-      if (at == residency::in_flight) {  // asked for, though somebody stood in
-        count.late_prefetches += prefetched_[shape_.index(key)];
-        hit(key, count);
-      }
+      if (at == residency::in_flight) hit_under_way(key, count);  // asked for, though somebody stood in
       return;
     }
     governor_.missed(key);
@@ -125,10 +121,10 @@ class copy_planner {
     if (slot == no_slot) return;
     refill_budget_.spend(key, bytes);
     hold(slot, key);
-    if (room_ != no_limit) --room_;
+    take_room();
     count_wasted(key, count);
     ++count.refills;
-    refills_.push({key, slot, cache.record_bytes(key.layer), copy_reason::refill});
+    refills_.push({key, slot, bytes, copy_reason::refill});
   }
 
   /// Copies that would make the predicted experts of `layer` resident, best first.
@@ -140,16 +136,17 @@ class copy_planner {
     for (std::uint16_t const e : predicted)
       if (slot_id const s = cache.slot_of({layer, e}); s != no_slot) retain(s, cache);
     if (mode_ == prefetch_mode::retain_only) return prefetches_.all();
+    std::uint64_t const bytes = cache.record_bytes(layer);
     for (std::uint32_t rank = 0; rank != predicted.size && room_ != 0; ++rank) {
       expert_key const key{layer, predicted[rank]};
-      if (cache.where(key) != residency::absent || !is_worth(rank, cache.record_bytes(layer))) continue;
+      if (cache.where(key) != residency::absent || !is_worth(rank, bytes)) continue;
       bool const leaves = !cache.has_room(layer);
       slot_id const slot = admission_.reserve_ahead(key, cache);
       if (slot == no_slot) break;
       expert_key const before = hold(slot, key);
       bool const left = leaves && before != prefetch_governor::nobody && cache.where(before) == residency::absent;
       governor_.planned(key, rank, left ? before : prefetch_governor::nobody);
-      copy_ahead(key, slot, cache.record_bytes(layer), count);
+      copy_ahead(key, slot, bytes, count);
     }
     return prefetches_.all();
   }
@@ -159,12 +156,14 @@ class copy_planner {
   /// A copy that was planned will not happen. One that a batch waits for is demanded, and no longer in the background.
   void cancel(expert_copy const& c, layer_counters& count) noexcept {
     prefetched_[shape_.index(c.expert)] = 0;
-    if (c.why == copy_reason::refill) refill_budget_.refund(c.bytes);
-    if (c.why == copy_reason::prefetch) governor_.cancelled(c.expert);
-    if (c.why == copy_reason::prefetch && mode_ == prefetch_mode::governed)
-      idle_bytes_ = std::min(idle_bytes_ + c.bytes, max_idle_);
-    if (c.why == copy_reason::refill) ++count.cancelled_refills;
-    if (c.why == copy_reason::prefetch) ++count.cancelled_prefetches;
+    if (c.why == copy_reason::refill) {
+      refill_budget_.refund(c.bytes);
+      ++count.cancelled_refills;
+    } else if (c.why == copy_reason::prefetch) {
+      governor_.cancelled(c.expert);
+      if (mode_ == prefetch_mode::governed) background_bytes(c.bytes);
+      ++count.cancelled_prefetches;
+    }
   }
 
   [[nodiscard]] view<expert_copy const> fetches() const noexcept { return fetches_.all(); }
@@ -175,6 +174,16 @@ class copy_planner {
  private:
   void judge(std::uint16_t layer) noexcept {
     governor_.judge(layer, [this](expert_key key) noexcept { return prefetched_[shape_.index(key)] != 0; });
+  }
+
+  /// The router asked for an expert that is still on its way.
+  void hit_under_way(expert_key key, layer_counters& count) noexcept {
+    count.late_prefetches += prefetched_[shape_.index(key)];
+    hit(key, count);
+  }
+
+  void take_room() noexcept {
+    if (room_ != no_limit) --room_;
   }
 
   /// An expert comes anew: what was copied of it on a prediction has left without being asked for.
@@ -203,7 +212,7 @@ class copy_planner {
   void copy_ahead(expert_key key, slot_id slot, std::uint64_t bytes, layer_counters& count) noexcept {
     count_wasted(key, count);
     if (mode_ == prefetch_mode::governed) idle_bytes_ -= bytes;
-    if (room_ != no_limit) --room_;
+    take_room();
     prefetches_.push({key, slot, bytes, copy_reason::prefetch});
     prefetched_[shape_.index(key)] = 1;
     ++count.prefetches;
@@ -218,11 +227,11 @@ class copy_planner {
     return false;
   }
 
+  static constexpr std::uint32_t no_limit = 0xffff'ffffU;
+
   model_shape shape_;
   prefetch_mode mode_;
   admission admission_;
-  static constexpr std::uint32_t no_limit = 0xffff'ffffU;
-
   std::uint32_t room_ = no_limit;  // until the host names one
   fixed_list<expert_copy> fetches_, waits_, refills_, prefetches_;
   fixed_list<std::uint16_t> host_;

@@ -9,9 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace publish_model {
@@ -280,30 +278,5 @@ class world {
   std::size_t reading_ = nothing;  // the slot that the running step reads
   std::string broken_;
 };
-
-struct verdict {
-  std::set<std::string> broken;  ///< every rule that is broken in some order
-  std::size_t n_states = 0;
-};
-
-/// Looks at every state that can be reached by keeping the rules, or until `wanted` is broken.
-inline verdict search(budget const& b, faults const& f, std::string const& wanted = "") {
-  verdict v;
-  std::vector<world> open{world(b, f)};
-  std::set<std::string> seen{open.front().key()};
-  while (!open.empty() && v.broken.count(wanted) == 0) {
-    world const w = std::move(open.back());
-    open.pop_back();
-    for (world& next : w.successors()) {
-      if (!next.broken().empty()) {
-        v.broken.insert(next.broken());
-      } else if (seen.insert(next.key()).second) {
-        open.push_back(std::move(next));
-      }
-    }
-  }
-  v.n_states = seen.size();
-  return v;
-}
 
 }  // namespace publish_model

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "catch.hpp"
-#include "property/publish_model.hpp"
+#include "property/publish_search.hpp"
 
 #include <buddy/error.hpp>
 
