@@ -66,5 +66,12 @@
 #include <buddy/reuse_distances.hpp>
 #include <buddy/routing_trace.hpp>
 #include <buddy/slot_cache.hpp>
+#include <buddy/stand_ins/low_bit.hpp>
+#include <buddy/stand_ins/low_rank.hpp>
+#include <buddy/stand_ins/mean_output.hpp>
+#include <buddy/stand_ins/packed_writer.hpp>
+#include <buddy/stand_ins/scaled_buddy.hpp>
+#include <buddy/stand_ins/truncated.hpp>
+#include <buddy/stand_ins/zero.hpp>
 #include <buddy/trace_recorder.hpp>
 #include <buddy/version.hpp>
