@@ -45,7 +45,8 @@ class policy_moe {
   std::span<expert_use const> operator()(std::uint16_t layer, router_output const& routed,
                                          std::span<float const> input) {
     clock_->begin_layer(*policy_);
-    buddy::routing r{of(routed.experts), of(routed.weights), of(routed.probabilities), 1, of(input)};
+    buddy::routing r{of(routed.experts), of(routed.weights),      of(routed.probabilities), 1,
+                     of(input),          {&routed.hidden_norm, 1}};
     if (early_router_) r = early_router_->commit(layer, r);
     if (recorder_ != nullptr) recorder_->record(layer, {r.experts, r.weights, {}, 1});
     buddy::layer_plan const& plan = policy_->resolve(layer, r);

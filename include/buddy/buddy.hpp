@@ -38,6 +38,7 @@
 #include <buddy/policies/prediction/previous_token_fill.hpp>
 #include <buddy/policies/selection/cache_prior.hpp>
 #include <buddy/policies/selection/coactivation.hpp>
+#include <buddy/policies/selection/expected_error.hpp>
 #include <buddy/policies/selection/live_score.hpp>
 #include <buddy/policies/selection/none.hpp>
 #include <buddy/policies/selection/output_similarity.hpp>

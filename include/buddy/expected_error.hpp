@@ -22,9 +22,6 @@ namespace buddy::inline v0 {
 /// Micro-bits: 1e-6 bits of loss for one token. What every expected loss is counted in.
 inline constexpr double micro_bits = 1e6;
 
-/// The loss of a pair that was never measured: no budget bears it.
-inline constexpr std::uint32_t unknown_loss_ub = std::numeric_limits<std::uint32_t>::max();
-
 /// The stand-in that is always resident for an expert: `drop` where there is none but leaving the expert out.
 struct resident_stand_in {
   resolution how{resolution::drop};  ///< `surrogate`, `low_precision` or `drop`

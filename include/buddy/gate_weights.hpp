@@ -9,6 +9,8 @@
 #include <buddy/layer_plan.hpp>
 #include <buddy/policy_config.hpp>
 #include <buddy/resolver.hpp>
+#include <buddy/routing.hpp>
+#include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
 #include <cstdint>
@@ -50,6 +52,20 @@ BUDDY_HD inline void restore_weight_sum(view<float const> weights, view<assignme
   if (!(after > 0.0F)) return;
   float const factor = quotient(before, after);
   for (assignment& slot : row) slot.weight = product(slot.weight, factor);
+}
+
+/// Writes how the missing slots of one token ended, and their weights. @param row  [top_k] all hits so far
+inline void write_row(token_view const& token, view<float const> weights, slot_mask missing,
+                      view<slot_outcome const> ends, view<slot_id const> slot_of, policy_config const& config,
+                      view<assignment> row) noexcept {
+  bool changed = false;
+  for (slot_mask left = missing; left != 0; left &= left - 1) {
+    std::uint32_t const s = first_slot(left);
+    slot_id const slot = ends[s].how == resolution::buddy ? slot_of[ends[s].expert] : no_slot;
+    row[s] = {ends[s].expert, ends[s].how, ends[s].why, slot, weights[s], ends[s].rank};
+    changed |= adjust_gate_weight(row[s], token.experts[s], ends[s].scale_q16, token.scores, config.weights);
+  }
+  if (changed && config.renormalise) restore_weight_sum(weights, row);
 }
 
 }  // namespace detail

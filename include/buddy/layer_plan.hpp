@@ -3,10 +3,12 @@
 /// What comes out: where each routed slot is computed, and what must move first.
 #pragma once
 
+#include <buddy/counters.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace buddy::inline v0 {
@@ -20,6 +22,16 @@ struct assignment {
   float weight{};         ///< factor of the expert's output; 0 for `drop`
   std::uint16_t rank{};   ///< the stand-in's place in the selector's order, from 0; only for `buddy`
 };
+
+namespace detail {
+
+inline void count_miss(assignment const& a, layer_counters& count) noexcept {
+  ++count.slots[static_cast<std::size_t>(a.how)];
+  ++count.refusals[static_cast<std::size_t>(a.why)];
+  if (a.how == resolution::buddy) count.stand_in_rank_sum += a.rank;
+}
+
+}  // namespace detail
 
 /// Why bytes move.
 enum class copy_reason : std::uint8_t { demand, prefetch, refill };
@@ -45,6 +57,9 @@ struct layer_plan {
   view<expert_copy const> waits;           ///< already submitted by a prefetch; the layer needs them too
   view<std::uint16_t const> host_experts;  ///< distinct experts that the CPU computes
   view<expert_copy const> refills;         ///< submit in the background; nothing waits for them
+  /// [n_tokens, top_k] expected loss of each stand-in in micro-bits, 0 for the rest; empty without `least_loss`, and
+  /// when the batch missed nothing.
+  view<std::uint32_t const> losses_ub{};
 
   [[nodiscard]] constexpr assignment const& at(std::uint32_t token, std::uint32_t s) const noexcept {
     return assignments[token * top_k + s];

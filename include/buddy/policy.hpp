@@ -5,6 +5,7 @@
 
 #include <buddy/assert.hpp>
 #include <buddy/batch_experts.hpp>
+#include <buddy/batch_losses.hpp>
 #include <buddy/concepts/buddy_selector.hpp>
 #include <buddy/concepts/expert_cache.hpp>
 #include <buddy/concepts/expert_predictor.hpp>
@@ -22,6 +23,7 @@
 #include <buddy/replacement_window.hpp>
 #include <buddy/resolver.hpp>
 #include <buddy/routing.hpp>
+#include <buddy/token_row.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -51,6 +53,7 @@ class policy {
         sensitivity_(sensitivity),
         selector_(selector),
         window_(config.replacement_ratio, config.ratio_window, shape.top_k),
+        losses_(shape, config),
         batch_(shape.n_experts, config.max_tokens),
         assignments_(std::size_t{config.max_tokens} * shape.top_k),
         copies_(shape, config, detail::prefetch_width(shape, config), detail::largest_record(cache_, shape)),
@@ -64,6 +67,8 @@ class policy {
   [[nodiscard]] Cache& cache() noexcept { return cache_; }
   [[nodiscard]] Cache const& cache() const noexcept { return cache_; }
   [[nodiscard]] Predictor& predictor() noexcept { return predictor_; }
+  /// For a guard, which moves its target.
+  [[nodiscard]] buddy::loss_budget& loss_budget() noexcept { return losses_.budget(); }
 
   /// Another text begins. Only a predictor that learns text by text has use for it.
   void begin_sequence() noexcept {
@@ -90,6 +95,7 @@ class policy {
     BUDDY_ASSERT(r.n_tokens != 0 && r.n_tokens <= config_.max_tokens);
     BUDDY_ASSERT(r.experts.size == r.n_tokens * shape_.top_k && r.weights.size == r.experts.size);
     BUDDY_ASSERT(config_.weights != weight_mode::own || !r.scores.empty());
+    BUDDY_ASSERT(r.hidden_norms.empty() || r.hidden_norms.size == r.n_tokens);
     next_layer_ = layer + 1;
     clock_.layer = layer;
     cache_.begin_batch(clock_);
@@ -115,7 +121,8 @@ class policy {
              copies_.fetches(),
              copies_.waits(),
              copies_.host_experts(),
-             copies_.refills()};
+             copies_.refills(),
+             losses_.losses()};
     return plan_;
   }
 
@@ -198,6 +205,7 @@ class policy {
       if (batch_.first_use(i)) take_hit({layer, r.experts[i]}, slots[i].slot, count);
     }
     window_.push_rows_without(r.n_tokens);
+    losses_.push_hits(r.n_tokens);
     count.slots[static_cast<std::size_t>(resolution::own)] += slots.size;
   }
 
@@ -207,35 +215,32 @@ class policy {
   }
 
   void resolve_rows(std::uint16_t layer, routing const& r, view<slot_id const> slot_of) noexcept {
-    row_rules rules{closed(), config_.on_refused, config_.order, config_.rho, max_top_k};
+    row_rules rules{closed(), config_.on_refused, config_.order, config_.rho, max_top_k, {}};
+    losses_.begin(r.experts.size);
+    for (std::uint32_t t = 0; losses_.shares_fetches(r.n_tokens) && t != r.n_tokens; ++t)
+      losses_.weigh(row_of(layer, r, t).token, batch_.missing_slots(t), slot_of, selector_);
     for (std::uint32_t t = 0; t != r.n_tokens; ++t) {
       rules.window_budget = window_.left();
-      window_.push(batch_.missing_slots(t) == 0 ? 0 : resolve_token(layer, r, t, slot_of, rules));
+      window_.push(resolve_token(layer, r, t, slot_of, rules));
     }
+  }
+
+  [[nodiscard]] token_row row_of(std::uint16_t layer, routing const& r, std::uint32_t t) const noexcept {
+    return {shape_, layer, clock_.step * config_.max_tokens + t, r, t};
   }
 
   /// @returns the number of stand-ins given to token `t`
   std::uint32_t resolve_token(std::uint16_t layer, routing const& r, std::uint32_t t, view<slot_id const> slot_of,
-                              row_rules const& rules) noexcept {
+                              row_rules& rules) noexcept {
     std::uint32_t const k = shape_.top_k;
-    auto const experts = r.experts.part(t * k, k);
-    auto const weights = r.weights.part(t * k, k);
-    auto const scores = r.scores.empty() ? r.scores : r.scores.part(t * shape_.n_experts, shape_.n_experts);
-    q16 shares[max_top_k];
-    slot_outcome ends[max_top_k];
-    normalise(weights, {shares, k});
-    token_view const token{layer, clock_.step * config_.max_tokens + t, experts, {shares, k}, scores};
     slot_mask const missing = batch_.missing_slots(t);
-    std::uint32_t const given = resolve_misses(token, missing, slot_of, rules, sensitivity_, selector_, {ends, k});
-    auto const row = assignments_.all().part(t * k, k);
-    bool changed = false;
-    for (slot_mask left = missing; left != 0; left &= left - 1) {
-      std::uint32_t const s = first_slot(left);
-      slot_id const slot = ends[s].how == resolution::buddy ? slot_of[ends[s].expert] : no_slot;
-      row[s] = {ends[s].expert, ends[s].how, ends[s].why, slot, weights[s], ends[s].rank};
-      changed |= detail::adjust_gate_weight(row[s], experts[s], ends[s].scale_q16, scores, config_.weights);
-    }
-    if (changed && config_.renormalise) detail::restore_weight_sum(weights, row);
+    slot_outcome ends[max_top_k];
+    if (missing == 0) return losses_.push(t, 0, {ends, k}), 0;
+    token_row const row = row_of(layer, r, t);
+    if (losses_.by_loss()) rules.loss = losses_.limits_of(row.token.experts);
+    std::uint32_t const given = resolve_misses(row.token, missing, slot_of, rules, sensitivity_, selector_, {ends, k});
+    losses_.push(t, missing, {ends, k});
+    detail::write_row(row.token, row.weights, missing, {ends, k}, slot_of, config_, assignments_.all().part(t * k, k));
     return given;
   }
 
@@ -265,16 +270,10 @@ class policy {
 
   void settle_miss(std::uint16_t layer, routing const& r, std::uint32_t i, layer_counters& count) noexcept {
     assignment const& a = assignments_[i];
-    count_miss(a, count);
+    detail::count_miss(a, count);
     if (a.how == resolution::fetch) return;
     if (a.how == resolution::host) copies_.compute_on_host(a.expert);
     if (batch_.first_use(i)) copies_.earn_refill({layer, r.experts[i]}, cache_, count);
-  }
-
-  static void count_miss(assignment const& a, layer_counters& count) noexcept {
-    ++count.slots[static_cast<std::size_t>(a.how)];
-    ++count.refusals[static_cast<std::size_t>(a.why)];
-    if (a.how == resolution::buddy) count.stand_in_rank_sum += a.rank;
   }
 
   model_shape shape_;
@@ -285,6 +284,7 @@ class policy {
   Sensitivity sensitivity_;
   Selector selector_;
   replacement_window window_;
+  batch_losses losses_;
   batch_experts batch_;
   fixed_list<assignment> assignments_;  // [n_tokens, top_k]
   copy_planner copies_;

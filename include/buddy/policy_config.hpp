@@ -6,6 +6,7 @@
 #include <buddy/admission.hpp>
 #include <buddy/error.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/loss_budget.hpp>
 #include <buddy/miss_lanes.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/prefetch_governor.hpp>
@@ -39,6 +40,8 @@ struct policy_config {
   /// the window is in [1, 2^20].
   double replacement_ratio = 1.0;
   std::uint32_t ratio_window = 256;
+  /// What stand-ins may lose; needs `budget_order::least_loss`, and a selector that knows losses.
+  loss_budget_options loss{};
   weight_mode weights = weight_mode::keep;
   /// Scale a token's weights after substitution so that they add up to what they did before.
   bool renormalise = false;
@@ -80,6 +83,9 @@ inline void validate(policy_config const& c) {
     detail::throw_config_error("buddy::policy_config: ratio_window must be in [1, 1048576] tokens");
   if (c.refill_bytes_per_step > max_refill_bytes)
     detail::throw_config_error("buddy::policy_config: refill_bytes_per_step must be at most 2^60");
+  validate(c.loss);
+  if (c.loss.target_ub != 0 && c.order != budget_order::least_loss)
+    detail::throw_config_error("buddy::policy_config: a loss budget needs order least_loss");
   validate(c.lanes);
   if (c.over_cap != resolution::fetch && c.over_cap != resolution::host)
     detail::throw_config_error("buddy::policy_config: over_cap must be fetch or host");

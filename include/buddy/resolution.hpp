@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string_view>
 
 namespace buddy::inline v0 {
@@ -44,26 +45,32 @@ enum class refusal : std::uint8_t {
   token_budget,       ///< the token already has rho stand-ins at this layer
   replacement_ratio,  ///< the sliding window already holds its share of stand-ins
   no_stand_in,        ///< the selector found nothing
+  loss_budget,        ///< what it found would lose more than is allowed, or than its time is worth
 };
 
 /// How many `refusal` has, `none` included.
-inline constexpr std::size_t n_refusals = 7;
+inline constexpr std::size_t n_refusals = 8;
 
 inline constexpr std::array<std::string_view, n_refusals> refusal_names{
-    "none", "exact_mode", "distribution_gate", "sensitivity", "token_budget", "replacement_ratio", "no_stand_in"};
+    "none",         "exact_mode",        "distribution_gate", "sensitivity",
+    "token_budget", "replacement_ratio", "no_stand_in",       "loss_budget"};
 
 /// The enumerator's name, as reports write it.
 [[nodiscard]] constexpr std::string_view to_string(refusal r) noexcept {
   return refusal_names[static_cast<std::size_t>(r)];
 }
 
+/// The loss of a stand-in that was never measured: no budget bears it. Losses are in micro-bits, 1e-6 bits a token.
+inline constexpr std::uint32_t unknown_loss_ub = std::numeric_limits<std::uint32_t>::max();
+
 /// A selector's answer for one missing expert.
 struct stand_in {
   bool found{};
-  resolution how{resolution::buddy};  ///< `buddy`, `surrogate`, `low_precision` or `drop`
-  std::uint16_t expert{};             ///< which resident expert, when `how` is `buddy`
-  std::uint16_t rank{};               ///< its position in the selector's order of preference, from 0
-  q16 scale_q16{q16_one};             ///< factor of the stand-in's output, on top of its gate weight
+  resolution how{resolution::buddy};       ///< `buddy`, `surrogate`, `low_precision` or `drop`
+  std::uint16_t expert{};                  ///< which resident expert, when `how` is `buddy`
+  std::uint16_t rank{};                    ///< its position in the selector's order of preference, from 0
+  q16 scale_q16{q16_one};                  ///< factor of the stand-in's output, on top of its gate weight
+  std::uint32_t loss_ub{unknown_loss_ub};  ///< what it is expected to cost this token, if the selector knows
 };
 
 }  // namespace buddy::inline v0

@@ -8,38 +8,14 @@
 #include <buddy/config.hpp>
 #include <buddy/expert_set.hpp>
 #include <buddy/fixed_point.hpp>
+#include <buddy/loss_decision.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
+#include <buddy/row_rules.hpp>
 
 #include <cstdint>
 
 namespace buddy::inline v0 {
-
-/// Which of a token's missing experts is served first, while there are stand-ins to give.
-enum class budget_order : std::uint8_t {
-  router,  ///< in the router's order: the heaviest first
-  /// By ascending gate weight, so that a budget spares the experts that matter most. Of equal shares the later slot is
-  /// served first: where two weights differ by less than a share can show, a router that sorts has it the lighter one.
-  lightest_first,
-};
-
-/// What holds for every slot of the token.
-struct row_rules {
-  refusal closed{refusal::none};            ///< not `none`: no stand-in at all, for this reason
-  resolution otherwise{resolution::fetch};  ///< how a slot without a stand-in ends
-  budget_order order{budget_order::router};
-  std::uint32_t token_budget{max_top_k};   ///< rho: most stand-ins for the token
-  std::uint32_t window_budget{max_top_k};  ///< stand-ins the sliding window has left
-};
-
-/// How one routed slot ends; without slot and weight, which the caller knows.
-struct slot_outcome {
-  resolution how{resolution::own};
-  refusal why{refusal::none};
-  std::uint16_t expert{};
-  std::uint16_t rank{};
-  q16 scale_q16{q16_one};  ///< factor of the stand-in's output; exactly 1 where there is none
-};
 
 namespace detail {
 
@@ -60,7 +36,8 @@ namespace detail {
 /// Resolves the missing slots of one token, where the caller knows which those are; `out` of the others stays as it is.
 ///
 /// Misses ask, in `rules.order`: is the row open, does the gate bear it, is a stand-in left in the token's and in the
-/// window's budget, does the selector find one? A token never gets one expert twice.
+/// window's budget, does the selector find one? A token never gets one expert twice. By `budget_order::least_loss` all
+/// misses ask the selector first, and those whose stand-ins lose least are served, see `cheapest_count`.
 /// @param missing  the routed slots whose experts are not among the residents
 /// @param slot_of  [n_experts] slots of this layer's residents, `no_slot` for the rest
 /// @param out      [top_k] how each missing slot ends
@@ -72,13 +49,15 @@ BUDDY_HD constexpr std::uint32_t resolve_misses(token_view const& token, slot_ma
                                                 view<slot_outcome> out) noexcept {
   for (slot_mask left = missing; left != 0; left &= left - 1) {
     std::uint32_t const s = first_slot(left);
-    out[s] = {rules.otherwise, rules.closed, token.experts[s], 0, q16_one};
+    out[s] = {rules.otherwise, rules.closed, token.experts[s], 0, q16_one, 0};
   }
   if (missing == 0 || rules.closed != refusal::none) return 0;
 
   slot_mask const bearable = gate.replaceable(token);
   expert_set taken(slot_of.size);
   for (std::uint16_t const expert : token.experts) taken.insert(expert);
+  if (rules.order == budget_order::least_loss)
+    return detail::resolve_by_loss(token, missing, bearable, slot_of, rules, taken, selector, out);
 
   std::uint32_t given = 0;
   while (missing != 0) {
@@ -94,7 +73,7 @@ BUDDY_HD constexpr std::uint32_t resolve_misses(token_view const& token, slot_ma
       out[s].why = refusal::no_stand_in;
     } else {
       std::uint16_t const served_by = found.how == resolution::buddy ? found.expert : token.experts[s];
-      out[s] = {found.how, refusal::none, served_by, found.rank, found.scale_q16};
+      out[s] = {found.how, refusal::none, served_by, found.rank, found.scale_q16, 0};
       taken.insert(served_by);
       ++given;
     }
@@ -112,7 +91,7 @@ BUDDY_HD constexpr std::uint32_t resolve_row(token_view const& token, view<slot_
   slot_mask missing = 0;
   for (std::uint32_t s = 0; s != token.experts.size; ++s) {
     std::uint16_t const expert = token.experts[s];
-    out[s] = {resolution::own, refusal::none, expert, 0, q16_one};
+    out[s] = {resolution::own, refusal::none, expert, 0, q16_one, 0};
     if (slot_of[expert] == no_slot) missing |= slot_mask{1} << s;
   }
   return resolve_misses(token, missing, slot_of, rules, gate, selector, out);

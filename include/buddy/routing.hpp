@@ -6,11 +6,13 @@
 #include <buddy/config.hpp>
 #include <buddy/fixed_point.hpp>
 #include <buddy/float_order.hpp>
+#include <buddy/score_log2.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
 #include <bit>
 #include <cstdint>
+#include <limits>
 
 namespace buddy::inline v0 {
 
@@ -26,6 +28,9 @@ struct routing {
   /// [n_tokens, hidden_size] what the router read (after the norm), or empty when the engine hides it. Only predictors
   /// look at it.
   view<float const> inputs{};
+  /// [n_tokens] Euclidean norm of the hidden state (residual stream) that the layer's output is added to, or empty when
+  /// the engine hides it. An error of the same size harms a small state more.
+  view<float const> hidden_norms{};
 };
 
 /// Bit s stands for the s-th routed slot of a token.
@@ -44,13 +49,23 @@ static_assert(max_top_k <= 32, "slot_mask has one bit for each routed slot");
 #endif
 }
 
+/// Says that a token's hidden state is not known.
+inline constexpr std::int32_t unknown_norm = std::numeric_limits<std::int32_t>::min();
+
+/// log2 of a hidden state's norm, Q16, from the float's bits: within 1/65536 on host and device alike. What has no
+/// logarithm (0, a subnormal, a negative number, what is not finite) is `unknown_norm`.
+[[nodiscard]] BUDDY_HD constexpr std::int32_t norm_log2_q16(float norm) noexcept {
+  return norm >= least_score && norm <= 3.40282346e38F ? score_log2_q16(norm) : unknown_norm;
+}
+
 /// All that a gate or a selector may know of one token.
 struct token_view {
   std::uint16_t layer{};
-  std::uint64_t number{};             ///< running number of the token, the same at every layer
-  view<std::uint16_t const> experts;  ///< [top_k]
-  view<q16 const> shares;             ///< [top_k] gate weights divided by their sum, Q16
-  view<float const> scores;           ///< [n_experts], or empty
+  std::uint64_t number{};                    ///< running number of the token, the same at every layer
+  view<std::uint16_t const> experts;         ///< [top_k]
+  view<q16 const> shares;                    ///< [top_k] gate weights divided by their sum, Q16
+  view<float const> scores;                  ///< [n_experts], or empty
+  std::int32_t norm_log2_q16{unknown_norm};  ///< log2 of the hidden state's norm, Q16, or `unknown_norm`
 };
 
 namespace detail {

@@ -115,6 +115,8 @@ TEST_CASE("no combination of models allocates after construction", "[allocation]
       s.config.renormalise = true;
       s.config.refill_after = 1 + static_cast<std::uint32_t>(seed % 2);
       s.config.max_tokens = seed % 2 == 0 ? 1 : 4;
+      if (seed % 3 == 0) s.config.order = buddy::budget_order::least_loss;
+      if (seed % 6 == 0) s.config.loss = {.target_ub = 500, .window_tokens = 4};
       if (allocations_of(s) != 0 && allocates.empty()) allocates = models.show();
     }
   });

@@ -4,6 +4,7 @@
 
 #include <buddy/policies/selection/cache_prior.hpp>
 #include <buddy/policies/selection/coactivation.hpp>
+#include <buddy/policies/selection/expected_error.hpp>
 #include <buddy/policies/selection/live_score.hpp>
 #include <buddy/policies/selection/none.hpp>
 #include <buddy/policies/selection/output_similarity.hpp>
@@ -42,6 +43,14 @@ TEMPLATE_TEST_CASE("a buddy selector with a table keeps the laws", "[conformance
   auto const table = neighbours(shape);
   auto const seed = GENERATE(1U, 2U, 3U);
   CHECK(broken_selector_law(TestType{table.ref()}, shape, seed) == "");
+}
+
+TEST_CASE("the selector of expected losses keeps the laws, with buddies and without", "[conformance][buddy_selector]") {
+  model_shape const shape{3, 64, 6, 1};
+  auto const seed = GENERATE(1U, 2U, 3U);
+  CHECK(broken_selector_law(buddy::selection::expected_error{losses(shape), {}}, shape, seed) == "");
+  buddy::expected_errors const plain(shape, 3000);
+  CHECK(broken_selector_law(buddy::selection::expected_error{plain.ref(), {}}, shape, seed) == "");
 }
 
 namespace {

@@ -53,7 +53,7 @@ using selectors =
     std::variant<buddy::selection::none, buddy::selection::random_resident, buddy::selection::coactivation,
                  buddy::selection::live_score, buddy::selection::zero_fill, buddy::selection::router_similarity,
                  buddy::selection::output_similarity, buddy::selection::cache_prior, buddy::selection::rank_window,
-                 buddy::selection::precision_by_mass>;
+                 buddy::selection::precision_by_mass, buddy::selection::expected_error>;
 
 inline constexpr std::size_t n_evictions = std::variant_size_v<evictions>;
 inline constexpr std::size_t n_predictors = std::variant_size_v<predictors>;
@@ -160,6 +160,7 @@ struct selector {
   buddy::selection::cache_prior cache_prior{};
   buddy::selection::rank_window rank_window{};
   buddy::selection::precision_by_mass precision_by_mass{};
+  buddy::selection::expected_error expected_error{};
 
   /// For the models that read one.
   void use(buddy::buddy_table_ref table) {
@@ -189,8 +190,10 @@ struct selector {
         return cache_prior.select(token, slot_of, taken, s);
       case 8:
         return rank_window.select(token, slot_of, taken, s);
-      default:
+      case 9:
         return precision_by_mass.select(token, slot_of, taken, s);
+      default:
+        return expected_error.select(token, slot_of, taken, s);
     }
   }
 };
@@ -207,9 +210,10 @@ inline gate eager_gate(std::size_t kind) {
   return g;
 }
 
-inline selector eager_selector(std::size_t kind, buddy::buddy_table_ref table) {
+inline selector eager_selector(std::size_t kind, buddy::buddy_table_ref table, buddy::expected_error_ref losses = {}) {
   selector s{.kind = kind};
   s.use(table);
+  s.expected_error.errors = losses;
   s.output_similarity.threshold_q16 = 10000;
   s.rank_window = buddy::selection::rank_window::fixed(6, 1.0, 0.9);
   s.precision_by_mass = buddy::selection::precision_by_mass::fixed(0.4, 0.7);

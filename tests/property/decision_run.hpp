@@ -45,6 +45,12 @@ struct decision_arrays {
     has_window = true;
   }
 
+  /// Starts where the policy's budget starts.
+  void limit(buddy::loss_budget const& of) {
+    budget = of.state();
+    budget_rows.assign(budget.rows, 0);
+  }
+
   [[nodiscard]] buddy::cuda::layer_arrays arrays(std::uint16_t layer, bool with_logits = false) {
     return {.layer = layer,
             .n_experts = shape.n_experts,
@@ -62,7 +68,9 @@ struct decision_arrays {
             .outcomes = outcomes.data(),
             .last_use = last_use.data(),
             .window = has_window ? &window : nullptr,
-            .window_rows = window_rows.data()};
+            .window_rows = window_rows.data(),
+            .budget = budget_rows.empty() ? nullptr : &budget,
+            .budget_rows = budget_rows.data()};
   }
 
   buddy::model_shape shape;
@@ -79,6 +87,8 @@ struct decision_arrays {
   std::vector<std::uint32_t> last_use;
   buddy::replacement_window_state window;
   std::vector<std::uint32_t> window_rows;
+  buddy::loss_budget_state budget;
+  std::vector<std::uint32_t> budget_rows;
   bool has_window = false;
 };
 
@@ -91,9 +101,7 @@ void emulate_decide(buddy::cuda::layer_arrays const& a, buddy::cuda::decision_ru
   for (std::uint32_t t = 0; t != a.n_tokens; ++t) buddy::cuda::route_row<32>(warp, a, rules, t, batch.data());
   auto const closed = buddy::cuda::closed_batch(warp, a, rules, batch.data());
   for (std::uint32_t t = 0; t != a.n_tokens; ++t) {
-    std::uint32_t const budget = a.window == nullptr ? buddy::max_top_k : a.window->left(a.window_rows);
-    std::uint32_t const given = buddy::cuda::resolve_row_of(warp, a, rules, gate, selector, closed, budget, t);
-    if (a.window != nullptr) a.window->push(a.window_rows, given);
+    a.push(buddy::cuda::resolve_row_of(warp, a, rules, gate, selector, closed, a.limits(), t));
   }
 }
 

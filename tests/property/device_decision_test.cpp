@@ -22,7 +22,11 @@ buddy::policy_config varied(std::uint64_t seed, std::uint32_t n_tokens) {
   c.exact = bits % 16 == 0;
   if (bits / 16 % 4 == 0) c.beta = 0.7;
   c.rho = bits / 64 % 3 == 0 ? 1 : buddy::max_top_k;
-  c.order = bits / 256 % 2 == 0 ? buddy::budget_order::router : buddy::budget_order::lightest_first;
+  c.order = static_cast<buddy::budget_order>(bits / 256 % 3);
+  // With more tokens the host shares fetches, which the kernels do not.
+  if (n_tokens != 1 && c.order == buddy::budget_order::least_loss) c.order = buddy::budget_order::router;
+  if (c.order == buddy::budget_order::least_loss && bits / 65536 % 4 != 0)
+    c.loss = {.target_ub = 400, .window_tokens = 4, .cap_tokens = 3};
   c.replacement_ratio = bits / 512 % 3 == 0 ? 0.25 : 1.0;
   c.ratio_window = 5;
   c.weights = bits / 2048 % 2 == 0 ? buddy::weight_mode::keep : buddy::weight_mode::own;
@@ -54,6 +58,7 @@ std::string first_difference(run_settings const& s, buddy::layer_counters& total
   random_routing routing(s.shape, s.config.max_tokens, s.seed);
   decision_arrays device{s.shape, s.config.max_tokens};
   if (s.config.replacement_ratio < 1.0) device.limit(s.config.replacement_ratio, s.config.ratio_window);
+  if (s.config.loss.target_ub != 0) device.limit(policy.loss_budget());
   device.last_use.resize(policy.cache().capacity());
   auto const rules = buddy::cuda::rules_of(s.config);
   for (int step = 0; step != 6; ++step) {

@@ -21,7 +21,9 @@ buddy::policy_config varied(std::uint64_t seed) {
   buddy::policy_config c;
   if (bits % 4 == 0) c.beta = 0.7;
   c.rho = bits / 4 % 3 == 0 ? 1 + static_cast<std::uint32_t>(bits / 16 % 2) : buddy::max_top_k;
-  c.order = bits / 64 % 2 == 0 ? buddy::budget_order::router : buddy::budget_order::lightest_first;
+  c.order = static_cast<buddy::budget_order>(bits / 64 % 3);
+  if (c.order == buddy::budget_order::least_loss && bits / 1024 % 4 != 0)
+    c.loss = {.target_ub = 400, .window_tokens = 3, .cap_tokens = 2};
   c.replacement_ratio = bits / 128 % 3 == 0 ? 0.4 : 1.0;
   c.ratio_window = 5;
   c.refill_after = static_cast<std::uint32_t>(bits / 512 % 3);

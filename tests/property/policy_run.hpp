@@ -9,7 +9,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <map>
 #include <set>
+#include <utility>
 #include <vector>
 
 /// Four experts of company for each expert, by a formula; expert 0 of each layer has none.
@@ -20,6 +22,23 @@ inline buddy::buddy_table neighbours(buddy::model_shape const& shape) {
       for (std::uint16_t i = 0; i != 4; ++i)
         table.append({l, e}, static_cast<std::uint16_t>((e + 1U + i * 2U) % shape.n_experts), 20000U - 4000U * i);
   return table;
+}
+
+/// Losses by a formula: expert 0 of each layer is never seen, some buddies are better than nothing, most are not. Made
+/// once for each size, for the whole program.
+inline buddy::expected_error_ref losses(buddy::model_shape const& shape) {
+  static std::map<std::pair<std::uint16_t, std::uint16_t>, buddy::expected_errors> made;
+  auto const [at, is_new] = made.try_emplace({shape.n_layers, shape.n_experts}, shape, 3000U);
+  if (!is_new) return at->second.ref();
+  at->second.add_buddies();
+  for (std::uint16_t l = 0; l != shape.n_layers; ++l)
+    for (std::uint16_t e = 1; e != shape.n_experts; ++e) {
+      auto const how = e % 3 == 0 ? buddy::resolution::drop : buddy::resolution::low_precision;
+      at->second.set_stand_in({l, e}, how, 500U + 100U * (e % 7U), 1);
+      for (std::uint16_t j = 0; j != shape.n_experts; ++j)
+        if (j != e) at->second.set_buddy({l, e}, j, {300U + 90U * ((e + j) % 11U), buddy::q16_one});
+    }
+  return at->second.ref();
 }
 
 struct run_settings {
@@ -33,7 +52,7 @@ struct run_settings {
 inline chosen::gate gate_of(run_settings const& s) { return chosen::eager_gate(s.models.gate); }
 
 inline chosen::selector selector_of(run_settings const& s, buddy::buddy_table_ref table) {
-  chosen::selector selector = chosen::eager_selector(s.models.selector, table);
+  chosen::selector selector = chosen::eager_selector(s.models.selector, table, losses(s.shape));
   selector.coactivation.eta_q16 = s.seed % 2 == 0 ? 0 : buddy::q16_one / 2;
   return selector;
 }
@@ -95,6 +114,11 @@ class policy_run {
       for (std::uint32_t s = 0; s != plan.top_k; ++s)
         n += plan.at(t, s).how != buddy::resolution::own && plan.at(t, s).why == buddy::refusal::none ? 1 : 0;
       given_.push_back(n);
+      std::uint64_t lost = 0;
+      for (std::uint32_t s = 0; s != plan.top_k && !plan.losses_ub.empty(); ++s)
+        lost += plan.losses_ub[t * plan.top_k + s];
+      lost_.push_back(lost);
+      if (auto const* law = budget()) return law;
       auto const rows = std::min<std::size_t>(given_.size(), config.ratio_window);
       double sum = 0;
       for (std::size_t i = given_.size() - rows; i != given_.size(); ++i) sum += given_[i];
@@ -102,6 +126,19 @@ class policy_run {
         return "the replacement ratio holds in every window";
     }
     return nullptr;
+  }
+
+  /// Expected loss over the last `window_tokens` tokens.
+  char const* budget() {
+    auto const& o = policy_.config().loss;
+    if (o.target_ub == 0) return nullptr;
+    std::size_t const n_layers = policy_.shape().n_layers;
+    auto const rows = std::min<std::size_t>(lost_.size(), o.window_tokens * n_layers);
+    double sum = 0;
+    for (std::size_t i = lost_.size() - rows; i != lost_.size(); ++i) sum += static_cast<double>(lost_[i]);
+    double const row = static_cast<double>(o.target_ub) / static_cast<double>(n_layers);
+    if (sum > row * static_cast<double>(rows) + 1e-6) return "the loss budget holds in every window";
+    return static_cast<double>(lost_.back()) > row * o.cap_tokens + 1e-6 ? "the cap of a token holds" : nullptr;
   }
 
   char const* prefetch(std::uint16_t l, std::uint16_t present, std::vector<buddy::assignment> const& read) {
@@ -160,4 +197,5 @@ class policy_run {
   std::vector<buddy::expert_copy> pending_;
   std::vector<std::pair<buddy::expert_key, buddy::slot_id>> leases_;
   std::vector<std::uint32_t> given_;
+  std::vector<std::uint64_t> lost_;
 };

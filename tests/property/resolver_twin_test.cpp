@@ -82,7 +82,7 @@ class check {
   check(std::size_t gate, std::size_t selector, std::uint64_t seed)
       : table_(neighbours(shape)),
         gate_(chosen::eager_gate(gate)),
-        selector_(chosen::eager_selector(selector, table_.ref())),
+        selector_(chosen::eager_selector(selector, table_.ref(), losses(shape))),
         routing_(shape, 1, seed),
         random_(seed) {
     selector_.rank_window.alpha_q16 = buddy::q16_one / 2;

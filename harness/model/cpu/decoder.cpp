@@ -91,7 +91,7 @@ router_output decoder::route(std::size_t layer) noexcept {
   cpu::multiply(w.router, normed_, probabilities_);
   cpu::softmax(probabilities_);
   cpu::choose_top_k(probabilities_, c.normalise_top_k, experts_, gates_);
-  return {experts_, gates_, probabilities_};
+  return {experts_, gates_, probabilities_, cpu::vector(std::span<float const>{residual_}).norm()};
 }
 
 std::span<float const> decoder::run(std::uint16_t layer, expert_use const& use) noexcept {

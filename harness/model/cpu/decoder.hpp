@@ -30,6 +30,7 @@ struct router_output {
   std::span<std::uint16_t const> experts;  ///< [top_k] by falling probability, ties to the lower id
   std::span<float const> weights;          ///< [top_k] gate weights as the model uses them
   std::span<float const> probabilities;    ///< [n_experts] softmax over all experts
+  float hidden_norm{};                     ///< Euclidean norm of the hidden state that the layer's output is added to
 };
 
 /// The policy of a model that fits: every expert the router asks for, at its own weight.

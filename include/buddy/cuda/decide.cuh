@@ -23,21 +23,20 @@ namespace detail {
 
 inline constexpr std::uint32_t decide_warps = 8;  // of a block: as many registers as a thread can have
 
-/// Each warp its rows; when a window links the rows, the first warp takes all of them, token after token.
+/// Each warp its rows; when a window or a budget links the rows, the first warp takes all of them, token after token.
 template <class Gate, class Selector>
 __device__ void resolve_rows_of_block(layer_arrays const& a, decision_rules const& rules, Gate const& gate,
                                       Selector const& selector, refusal closed, std::uint32_t first,
                                       std::uint32_t stride) {
   device_warp const warp;
   std::uint32_t const own = threadIdx.x / device_warp::n_lanes;
-  bool const linked = a.window != nullptr;
+  bool const linked = a.links_rows();
   if (linked && own != 0) return;
   for (std::uint32_t t = first + own; t < a.n_tokens; t += linked ? 1 : stride) {
-    std::uint32_t const budget = linked ? a.window->left(a.window_rows) : max_top_k;
-    std::uint32_t const given = resolve_row_of(warp, a, rules, gate, selector, closed, budget, t);
+    row_given const given = resolve_row_of(warp, a, rules, gate, selector, closed, a.limits(), t);
     warp.sync();
     if (!linked) continue;
-    if (device_warp::lane() == 0) a.window->push(a.window_rows, given);
+    if (device_warp::lane() == 0) a.push(given);
     warp.sync();
   }
 }
@@ -66,7 +65,7 @@ BUDDY_KERNEL void __launch_bounds__(decide_warps* device_warp::n_lanes, 1)
 template <std::uint32_t PerLane, class Gate, class Selector>
 cudaError_t launch_decide(layer_arrays const& a, decision_rules const& rules, Gate const& gate,
                           Selector const& selector, cudaStream_t stream) noexcept {
-  bool const one_block = rules.looks_at_whole_batch() || a.window != nullptr;
+  bool const one_block = rules.looks_at_whole_batch() || a.links_rows();
   std::uint32_t const wanted = (a.n_tokens + decide_warps - 1) / decide_warps;
   std::uint32_t const warps = std::min(a.n_tokens, decide_warps);
   return launch(decide_kernel<PerLane, Gate, Selector>, one_block ? 1 : wanted, warps * device_warp::n_lanes, stream,
@@ -79,8 +78,9 @@ cudaError_t launch_decide(layer_arrays const& a, decision_rules const& rules, Ga
 /// chose. One warp a token; bit for bit what `policy::resolve` decides on the host for the same residents.
 ///
 /// Ordered on `stream`; does not synchronize. No allocation; can be captured in a graph that never changes. A batch
-/// under a distribution gate or a replacement window is one block's work, and a window makes one warp of it: meant for
-/// decode, where a batch has few tokens.
+/// under a distribution gate, a replacement window or a loss budget is one block's work, and a window or a budget makes
+/// one warp of it: meant for decode, where a batch has few tokens. Fetches that tokens of a batch share are not weighed
+/// together here, nor are miss lanes: a row's budget is the host's for batches of one token whose misses are fetched.
 /// @param gate, selector  views in them point to device memory
 /// @pre   experts < n_experts, distinct within a token; 1 <= top_k <= max_top_k; n_experts <= max_experts; with
 ///        `logits`, `scores` is not null; with `weight_mode::own` or `live_score` neither

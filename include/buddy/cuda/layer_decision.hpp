@@ -14,18 +14,26 @@
 #include <buddy/fixed_point.hpp>
 #include <buddy/gate_weights.hpp>
 #include <buddy/layer_plan.hpp>
+#include <buddy/loss_budget.hpp>
 #include <buddy/policy_config.hpp>
 #include <buddy/replacement_window.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/resolver.hpp>
 #include <buddy/router.hpp>
 #include <buddy/routing.hpp>
+#include <buddy/row_rules.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
 #include <cstdint>
 
 namespace buddy::inline v0::cuda {
+
+/// What one token at one layer was given.
+struct row_given {
+  std::uint32_t n_stand_ins{};
+  std::uint32_t loss_ub{};  ///< expected loss of these together
+};
 
 /// The arrays of one layer, in device memory. Nothing in it changes from step to step, so that a captured graph holds
 /// it for good; what does change stands behind the pointers.
@@ -42,14 +50,31 @@ struct layer_arrays {
   std::uint16_t* experts{};     ///< [n_tokens, top_k] chosen experts: out with logits, else in
   float* weights{};             ///< [n_tokens, top_k] gate weights: out with logits, else in
   float* scores{};              ///< [n_tokens, n_experts] router probabilities: out with logits, else in or null
+  float const* hidden_norms{};  ///< [n_tokens] of the hidden state, or null
   slot_id* slots{};             ///< [n_tokens, top_k] out: where each routed slot is computed; `no_slot`: not here
   float* slot_weights{};        ///< [n_tokens, top_k] out: factor of the expert's output, 0 for a dropped slot
   slot_outcome* outcomes{};     ///< [n_tokens, top_k] out: how and why
   std::uint32_t* last_use{};    ///< [n_slots] step of the last look-up that hit the slot, low 32 bits; or null
   replacement_window_state* window{};  ///< [1] sliding window of stand-ins, all layers; null: no limit
   std::uint32_t* window_rows{};        ///< [window->rows]
+  loss_budget_state* budget{};         ///< [1] of expected losses, all layers; null: no limit. For `least_loss`
+  std::uint32_t* budget_rows{};        ///< [budget->rows]
   miss_ring_ref misses{};              ///< tells the host who was missing; without records nobody is told
 
+  /// Whether what one token may have depends on the tokens before it.
+  [[nodiscard]] BUDDY_HD constexpr bool links_rows() const noexcept { return window != nullptr || budget != nullptr; }
+  /// What the next row may have. @returns a row's share of the rules
+  [[nodiscard]] BUDDY_HD constexpr row_rules limits() const noexcept {
+    row_rules rules;
+    if (window != nullptr) rules.window_budget = window->left(window_rows);
+    if (budget != nullptr) rules.loss = budget->left(budget_rows);
+    return rules;
+  }
+  /// Enters the next row: by one lane.
+  BUDDY_HD constexpr void push(row_given given) const noexcept {
+    if (window != nullptr) window->push(window_rows, given.n_stand_ins);
+    if (budget != nullptr) budget->push(budget_rows, given.loss_ub);
+  }
   [[nodiscard]] BUDDY_HD constexpr view<slot_id const> residents() const noexcept { return {slot_of, n_experts}; }
   [[nodiscard]] BUDDY_HD constexpr view<float const> logits_of(std::uint32_t t) const noexcept {
     return {logits + std::uint64_t{t} * n_experts, n_experts};
@@ -161,12 +186,11 @@ BUDDY_HD void tell_misses(layer_arrays const& a, view<std::uint16_t const> exper
 }  // namespace detail
 
 /// Second half for token t: how each of its slots ends, where it is computed, and with which weight.
-/// @param window_budget  stand-ins that the sliding window has left
-/// @returns stand-ins given
+/// @param limits  what windows and budgets have left
 template <class Warp, sensitivity_estimator Gate, buddy_selector Selector>
-BUDDY_HD std::uint32_t resolve_row_of(Warp const& warp, layer_arrays const& a, decision_rules const& rules,
-                                      Gate const& gate, Selector const& selector, refusal closed,
-                                      std::uint32_t window_budget, std::uint32_t t) noexcept {
+BUDDY_HD row_given resolve_row_of(Warp const& warp, layer_arrays const& a, decision_rules const& rules,
+                                  Gate const& gate, Selector const& selector, refusal closed, row_rules const& limits,
+                                  std::uint32_t t) noexcept {
   q16 shares[max_top_k];
   slot_outcome ends[max_top_k];
   assignment row[max_top_k];
@@ -174,17 +198,22 @@ BUDDY_HD std::uint32_t resolve_row_of(Warp const& warp, layer_arrays const& a, d
   auto const weights = a.weights_of(t);
   view<float const> const scores = a.scores_of(t);
   normalise(weights, {shares, a.top_k});
-  token_view const token{a.layer, *a.step * a.max_tokens + t, experts, {shares, a.top_k}, scores};
-  row_rules const row_rule{closed, rules.otherwise, rules.order, rules.token_budget, window_budget};
+  token_view const token{a.layer, *a.step * a.max_tokens + t,
+                         experts, {shares, a.top_k},
+                         scores,  a.hidden_norms == nullptr ? unknown_norm : norm_log2_q16(a.hidden_norms[t])};
+  row_rules const row_rule{closed, rules.otherwise, rules.order, rules.token_budget, limits.window_budget, limits.loss};
   slot_mask missing = 0;
   for (std::uint32_t s = 0; s != a.top_k; ++s) {
-    ends[s] = {resolution::own, refusal::none, experts[s], 0, q16_one};
+    ends[s] = {resolution::own, refusal::none, experts[s], 0, q16_one, 0};
     if (a.slot_of[experts[s]] == no_slot) missing |= slot_mask{1} << s;
   }
   missing = warp.same(missing);  // an expert may become resident meanwhile: all lanes decide from one look
-  std::uint32_t const given = resolve_misses(token, missing, a.residents(), row_rule, gate,
-                                             in_warp<Warp, Selector>{warp, selector}, {ends, a.top_k});
+  row_given given{};
+  given.n_stand_ins = resolve_misses(token, missing, a.residents(), row_rule, gate,
+                                     in_warp<Warp, Selector>{warp, selector}, {ends, a.top_k});
+  std::uint64_t lost = 0;
   for (std::uint32_t s = 0; s != a.top_k; ++s) {
+    lost += ends[s].loss_ub;
     bool const here = ends[s].how == resolution::own || ends[s].how == resolution::buddy;
     row[s] = {ends[s].expert, ends[s].how, ends[s].why, here ? a.slot_of[ends[s].expert] : no_slot, 0.0F, ends[s].rank};
   }
@@ -201,6 +230,7 @@ BUDDY_HD std::uint32_t resolve_row_of(Warp const& warp, layer_arrays const& a, d
   });
   if (a.misses.records != nullptr)
     warp.once([&] { detail::tell_misses<typename Warp::memory>(a, experts, {ends, a.top_k}); });
+  given.loss_ub = lost < unknown_loss_ub ? static_cast<std::uint32_t>(lost) : unknown_loss_ub;
   return given;
 }
 
