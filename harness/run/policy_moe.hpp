@@ -4,10 +4,10 @@
 #pragma once
 
 #include "harness/model/cpu/decoder.hpp"
-#include "harness/policy/compose.hpp"
 #include "harness/run/early_router.hpp"
-#include "harness/sim/offload_clock.hpp"
 
+#include <buddy/counters.hpp>
+#include <buddy/layer_plan.hpp>
 #include <buddy/trace_recorder.hpp>
 #include <buddy/types.hpp>
 
@@ -20,12 +20,16 @@
 
 namespace harness {
 
-/// What `decoder::step` calls at every layer.
+/// What a decoder calls at every layer.
+/// @tparam Host  carries a plan out: `begin_layer(policy)`, `run_layer(policy, plan)`, and, where experts are in slots
+/// of
+///   a device, `slot_of(assignment)`: an `offload_clock` or a `link_host`
+template <class Policy, class Host>
 class policy_moe {
  public:
   /// @param recorder  writes down what runs: what the router chose, or chose early; may be null
-  policy_moe(harness_policy& policy, offload_clock& clock, buddy::trace_recorder* recorder)
-      : policy_{&policy}, clock_{&clock}, recorder_{recorder} {}
+  policy_moe(Policy& policy, Host& host, buddy::trace_recorder* recorder)
+      : policy_{&policy}, host_{&host}, recorder_{recorder} {}
 
   /// From now on routers decide layers before their own, see `early_router`.
   void route_ahead(early_router router) { early_router_ = std::move(router); }
@@ -44,15 +48,15 @@ class policy_moe {
   /// The experts run in the router's order, so that a policy that changes none gives the same bits as none.
   std::span<expert_use const> operator()(std::uint16_t layer, router_output const& routed,
                                          std::span<float const> input) {
-    clock_->begin_layer(*policy_);
+    host_->begin_layer(*policy_);
     buddy::routing r{of(routed.experts), of(routed.weights),      of(routed.probabilities), 1,
                      of(input),          {&routed.hidden_norm, 1}};
     if (early_router_) r = early_router_->commit(layer, r);
     if (recorder_ != nullptr) recorder_->record(layer, {r.experts, r.weights, {}, 1});
     buddy::layer_plan const& plan = policy_->resolve(layer, r);
+    host_->run_layer(*policy_, plan);
     std::size_t n = 0;
-    for (buddy::assignment const& a : plan.assignments) uses_[n++] = {a.expert, a.weight};
-    clock_->run_layer(*policy_, plan);
+    for (buddy::assignment const& a : plan.assignments) uses_[n++] = {a.expert, a.weight, slot_of(a)};
     return {uses_.data(), n};
   }
 
@@ -62,8 +66,15 @@ class policy_moe {
     return {x.data(), static_cast<std::uint32_t>(x.size())};
   }
 
-  harness_policy* policy_;
-  offload_clock* clock_;
+  [[nodiscard]] buddy::slot_id slot_of(buddy::assignment const& a) const noexcept {
+    if constexpr (requires { host_->slot_of(a); })
+      return host_->slot_of(a);
+    else
+      return a.slot;
+  }
+
+  Policy* policy_;
+  Host* host_;
   buddy::trace_recorder* recorder_;
   std::optional<early_router> early_router_;
   std::array<expert_use, buddy::max_top_k> uses_{};

@@ -9,6 +9,7 @@
 #include "harness/tasks/sequences.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -33,21 +34,47 @@ class evaluation_logits {
   std::size_t vocab_size_;
 };
 
+/// The decoder on the CPU with the cache of one sequence.
+class cpu_decoder {
+ public:
+  /// @param model  must outlive this
+  explicit cpu_decoder(weights const& model) : decoder_{model}, cache_{model.config()} {}
+
+  void begin_sequence() noexcept { cache_.reset(); }
+
+  template <class Moe>
+  std::span<float const> step(std::uint8_t token, Moe& moe) {
+    return decoder_.step(token, cache_, moe);
+  }
+
+ private:
+  decoder decoder_;
+  kv_cache cache_;
+};
+
 /// The key-value cache starts anew with each sequence; whatever `moe` remembers lives on.
+/// @param d    has `begin_sequence()` and `step(token, moe)`, which returns logits, as `cpu_decoder` and
+/// `device_decoder`
 /// @param moe  as `decoder::step` calls it; also `begin_sequence()` and `begin_step()`
 /// @param each_step  told of the logits after each step
-template <class Moe, class EachStep>
-void step_through(weights const& model, std::span<sequence const> set, Moe& moe, EachStep const& each_step) {
-  decoder d{model};
-  kv_cache cache{model.config()};
+template <class Decoder, class Moe, class EachStep>
+  requires requires(Decoder& d) { d.begin_sequence(); }
+void step_through(Decoder& d, std::span<sequence const> set, Moe& moe, EachStep const& each_step) {
   for (sequence const& s : set) {
-    cache.reset();
+    d.begin_sequence();
     moe.begin_sequence();
     for (std::size_t i = 0; i != s.n_predictions(); ++i) {
       moe.begin_step();
-      each_step(d.step(s.bytes[i], cache, moe));
+      each_step(d.step(s.bytes[i], moe));
     }
   }
+}
+
+/// The same on the CPU.
+template <class Moe, class EachStep>
+void step_through(weights const& model, std::span<sequence const> set, Moe& moe, EachStep const& each_step) {
+  cpu_decoder d{model};
+  step_through(d, set, moe, each_step);
 }
 
 template <class Moe>

@@ -23,6 +23,8 @@ namespace harness {
 struct expert_use {
   std::uint16_t expert{};
   float weight{};
+  buddy::slot_id slot{
+      buddy::no_slot};  ///< of the device; none: computed by the CPU, as a decoder on the CPU does anyway
 };
 
 /// What the router says of one token at one layer.
@@ -37,7 +39,8 @@ struct router_output {
 class all_resident {
  public:
   std::span<expert_use const> operator()(std::uint16_t, router_output const& routed, std::span<float const>) noexcept {
-    for (std::size_t i = 0; i != routed.experts.size(); ++i) uses_[i] = {routed.experts[i], routed.weights[i]};
+    for (std::size_t i = 0; i != routed.experts.size(); ++i)
+      uses_[i] = {routed.experts[i], routed.weights[i], buddy::no_slot};
     return {uses_.data(), routed.experts.size()};
   }
 
