@@ -62,6 +62,7 @@
 #include <buddy/policy.hpp>
 #include <buddy/prediction_recall.hpp>
 #include <buddy/profile_builder.hpp>
+#include <buddy/quality_guard.hpp>
 #include <buddy/replay.hpp>
 #include <buddy/resize.hpp>
 #include <buddy/reuse_distances.hpp>
