@@ -83,6 +83,13 @@ class any_eviction {
   void on_erase(buddy::slot_id s) noexcept {
     std::visit([&](auto& m) { m.on_erase(s); }, model_);
   }
+  void on_ghost(buddy::expert_key k) noexcept {
+    std::visit(
+        [&](auto& m) {
+          if constexpr (requires { m.on_ghost(k); }) m.on_ghost(k);
+        },
+        model_);
+  }
   template <class MayLeave>
   [[nodiscard]] buddy::slot_id victim(MayLeave const& may_leave) const noexcept {
     return std::visit([&](auto const& m) { return m.victim(may_leave); }, model_);

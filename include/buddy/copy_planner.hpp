@@ -115,6 +115,7 @@ class copy_planner {
       return;
     }
     governor_.missed(key);
+    if constexpr (requires { cache.ghost(key); }) cache.ghost(key);
     std::uint64_t const bytes = cache.record_bytes(key.layer);
     if (!refill_budget_.earns(key, bytes) || room_ == 0) return;
     slot_id const slot = admission_.reserve(key, cache);

@@ -50,7 +50,6 @@ class slot_cache {
   }
   [[nodiscard]] std::uint64_t record_bytes(std::uint16_t layer) const noexcept { return record_bytes_[layer]; }
   [[nodiscard]] std::uint64_t evictions() const noexcept { return evictions_; }
-
   [[nodiscard]] std::uint64_t bytes_used() const noexcept {
     std::uint64_t sum = 0;
     for (auto const& pool : pools_) sum += pool.bytes_used;
@@ -63,7 +62,7 @@ class slot_cache {
     return sum;
   }
 
-  /// [n_experts] the slot of each expert of `layer` that can be read now, else `no_slot`; valid until the next change.
+  /// [n_experts] slots that can be read now, else `no_slot`; valid until the next change.
   [[nodiscard]] view<slot_id const> residents(std::uint16_t layer) const noexcept {
     return {ready_.data() + std::size_t{layer} * shape_.n_experts, shape_.n_experts};
   }
@@ -76,7 +75,7 @@ class slot_cache {
   /// The slot that holds `k` or will hold it, or `no_slot`.
   [[nodiscard]] slot_id slot_of(expert_key k) const noexcept { return location_[shape_.index(k)]; }
 
-  /// A new batch looks experts up: the protection of the one before ends.
+  /// A new batch: the protection of the one before ends.
   void begin_batch(step_clock const& now) noexcept {
     ++batch_;
     pool_of(now.layer).eviction.on_step(now);
@@ -89,15 +88,19 @@ class slot_cache {
     pool.eviction.on_hit(pool.local(s));
   }
 
+  /// The router asked for an expert that is absent and stays so.
+  void ghost(expert_key k) noexcept {
+    if constexpr (requires(Eviction& e) { e.on_ghost(k); }) pool_of(k.layer).eviction.on_ghost(k);
+  }
+
   /// This batch reads the slot: it may not leave before the next `begin_batch`.
   void protect(slot_id s) noexcept { at(s).batch = batch_; }
 
   /// Whether a record of this layer fits as things are.
   [[nodiscard]] bool has_room(std::uint16_t layer) const noexcept { return pool_of(layer).fits(record_bytes_[layer]); }
 
-  /// A slot to copy `k` into, evicting as needed; it is in flight until `commit` or `cancel`.
+  /// A slot to copy `k` into, evicting as needed; in flight until `commit` or `cancel`. @pre where(k) is absent
   /// @returns `no_slot` when not enough may leave; then nothing has changed
-  /// @pre where(k) == residency::absent
   [[nodiscard]] slot_id reserve(expert_key k) noexcept {
     BUDDY_ASSERT(where(k) == residency::absent);
     auto& pool = pool_of(k.layer);
@@ -110,7 +113,7 @@ class slot_cache {
     return s;
   }
 
-  /// The bytes have arrived. @pre in flight
+  /// The bytes are there. @pre in flight
   void commit(slot_id s) noexcept {
     BUDDY_ASSERT(at(s).state == residency::in_flight);
     at(s).state = residency::resident;

@@ -95,6 +95,27 @@ TEST_CASE("lfu_decayed keeps scores after eviction when it is told the model", "
   CHECK(pool.next() == c);
 }
 
+TEST_CASE("lfu_decayed counts ghosts when it is told the model, and only then", "[golden][lfu_decayed]") {
+  // Step 0: a and b enter. Steps 1 and 2: a is hit, and c is missed and not fetched. Step 3: c comes for b. Never
+  // forgotten, a has 3 and c 2 + 1; a tie goes to the lower expert, a. Without ghosts c has 1.
+  auto const leaves = [](lfu_decayed policy) {
+    policy.on_step({0, 0, 1});
+    policy.on_insert(slot_id{0}, a);
+    policy.on_insert(slot_id{1}, b);
+    for (std::uint64_t step = 1; step != 3; ++step) {
+      policy.on_step({step, 0, 1});
+      policy.on_hit(slot_id{0});
+      policy.on_ghost(c);
+    }
+    policy.on_erase(slot_id{1});
+    policy.on_insert(slot_id{1}, c);
+    return policy.victim([](slot_id) noexcept { return true; });
+  };
+  double const never = std::numeric_limits<double>::infinity();
+  CHECK(leaves(lfu_decayed(2, shape, never)) == slot_id{0});
+  CHECK(leaves(lfu_decayed(2, never)) == slot_id{1});
+}
+
 TEST_CASE("lfu_decayed tells the layers apart in what it remembers", "[golden][lfu_decayed]") {
   // 2 slots that never decay. Layer 0's expert 0 is asked for three times, layer 1's expert 0 once, then expert 2 of
   // layer 0 takes the place of the latter (1 < 3). It returns with 1 + 1 = 2, not with 3 + 1.

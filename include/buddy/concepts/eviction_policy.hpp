@@ -58,7 +58,9 @@ concept has_victim = requires(P const& p, any_slot_may_leave const& may_leave) {
 /// static_assert(buddy::eviction_policy<my_policy>);
 /// @endcode
 ///
-/// The compiler checks the syntax above; `buddy/testing/eviction_laws.hpp` checks the laws:
+/// One that remembers experts outside of the cache may also offer `void on_ghost(buddy::expert_key) noexcept`: the
+/// router asked for an expert that is absent and stays so. The compiler checks the syntax above;
+/// `buddy/testing/eviction_laws.hpp` checks the laws:
 ///  -# `victim` names a slot inserted and not yet erased for which `may_leave` holds, or `no_slot` when there is none.
 ///  -# Equal calls in equal order give equal victims (no hidden clock, no hidden randomness).
 ///  -# `victim` changes nothing.

@@ -48,12 +48,11 @@ class lfu_decayed {
     if (!persistent()) priorities_[index(s)] = forgotten;
     on_hit(s);
   }
-  void on_hit(slot_id s) noexcept {
-    // log2(2^x + 1) = max(x, 0) + log2(1 + 2^-|x|), with x the score's logarithm as decayed until now
-    std::int64_t const x = priorities_[index(s)] - time_;
-    std::int64_t const distance = std::min<std::int64_t>(x < 0 ? -x : x, 32 * 65536);
-    q16 const smaller = exp2_q16(-static_cast<std::int32_t>(distance));
-    priorities_[index(s)] = time_ + std::max<std::int64_t>(x, 0) + log2_q16(q16_one + smaller);
+  void on_hit(slot_id s) noexcept { count(priorities_[index(s)]); }
+  /// With scores that outlive residency, an expert that is missed and not fetched gains like one that is hit: so that
+  /// it stays when it comes.
+  void on_ghost(expert_key k) noexcept {
+    if (persistent()) count(priorities_[std::size_t{k.layer} * n_experts_ + k.expert]);
   }
   void on_erase(slot_id s) noexcept { experts_.clear(s); }
 
@@ -73,6 +72,14 @@ class lfu_decayed {
         units_per_step_(std::min(65536.0 / half_life_steps, latest)) {
     if (!(half_life_steps > 0.0))
       detail::throw_config_error("buddy::eviction::lfu_decayed: half_life_steps must be above 0");
+  }
+
+  /// log2(2^x + 1) = max(x, 0) + log2(1 + 2^-|x|), with x the score's logarithm as decayed until now.
+  void count(std::int64_t& priority) const noexcept {
+    std::int64_t const x = priority - time_;
+    std::int64_t const distance = std::min<std::int64_t>(x < 0 ? -x : x, 32 * 65536);
+    q16 const smaller = exp2_q16(-static_cast<std::int32_t>(distance));
+    priority = time_ + std::max<std::int64_t>(x, 0) + log2_q16(q16_one + smaller);
   }
 
   [[nodiscard]] bool persistent() const noexcept { return n_experts_ != 0; }
