@@ -5,6 +5,8 @@
 
 #include <buddy/io/safetensors.hpp>
 #include <buddy/io/tensor_values.hpp>
+#include <buddy/stand_ins/packed_values.hpp>
+#include <buddy/stand_ins/packed_writer.hpp>
 
 #include <algorithm>
 #include <array>
@@ -145,6 +147,22 @@ weights weights::load(std::filesystem::path const& folder) {
   weights w = weights_builder{config, file}.build();
   w.identity_ = identity_of({config_file, weight_file});
   return w;
+}
+
+void weights::round_experts() {
+  buddy::stand_ins::packed_format const f{4, 32};
+  std::size_t const n = config_.expert_parameters();
+  std::vector<std::uint8_t> bytes(f.bytes(n));
+  for (layer_weights const& l : layers_) {
+    for (auto const record : l.experts) {
+      auto const first = static_cast<std::size_t>(record.data() - storage_.data());
+      float* const values = storage_.data() + first;
+      buddy::stand_ins::pack_nearest(f, values, n, bytes.data());
+      buddy::stand_ins::packed_values{f, n, bytes.data()}.decode(0, n, values);
+    }
+  }
+  expert_bytes_ = bytes.size();
+  identity_ += "-int4";
 }
 
 }  // namespace harness

@@ -44,6 +44,10 @@ class weights {
   /// @throws buddy::config_error when a file breaks a rule or a tensor does not fit the config
   [[nodiscard]] static weights load(std::filesystem::path const& folder);
 
+  /// The same with the experts rounded to 4 bits in groups of 32, with scale and minimum: a model that is stored so.
+  /// Its records have 5 bits a weight, and its identity says that it is another model.
+  void round_experts();
+
   [[nodiscard]] model_config const& config() const noexcept { return config_; }
   [[nodiscard]] std::span<float const> embedding() const noexcept { return embedding_; }  ///< [vocab_size, hidden_size]
   [[nodiscard]] std::span<float const> head() const noexcept { return head_; }            ///< [vocab_size, hidden_size]

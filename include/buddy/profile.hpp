@@ -5,6 +5,7 @@
 
 #include <buddy/fixed_point.hpp>
 #include <buddy/model_shape.hpp>
+#include <buddy/resolution.hpp>
 #include <buddy/types.hpp>
 
 #include <cstddef>
@@ -16,6 +17,18 @@ namespace buddy::inline v0 {
 
 /// Percentiles 0, 1, ..., 100 of a distribution.
 inline constexpr std::size_t n_percentiles = 101;
+
+/// One kind of stand-in for every expert of a model, and what it is expected to cost.
+struct stand_in_set {
+  std::string name;                   ///< as whoever fitted it calls it
+  resolution how{resolution::drop};   ///< `surrogate`, `low_precision` or `drop`
+  std::uint64_t record_bytes{};       ///< of fast memory for each expert
+  std::vector<float> errors;          ///< [L, E] mean of |E(x) - S(x)|^2 / |h|^2 by gate^2; h is the layer's output
+  std::vector<float> loss_weights;    ///< [L] bits of loss for one token per unit of share^2 x error
+  std::vector<std::uint8_t> records;  ///< [L, E, record_bytes]
+
+  bool operator==(stand_in_set const&) const = default;
+};
 
 /// Routing statistics of one model on one text. L layers, E experts a layer; every table is row-major.
 ///
@@ -40,6 +53,14 @@ struct profile {
   /// [L, E, E] linear CKA, |A'B|^2 / (|A'A| |B'B|) in Frobenius norms with the columns' means taken off, in [0, 1]
   std::vector<float> output_cka;
   std::vector<float> output_frobenius;  ///< [L, E, E] 1 - |A - B| / (|A| + |B|) in Frobenius norms, in [0, 1]
+
+  // What takes a missing expert's place. Errors are of outputs without their gate weight, on the tokens that the router
+  // sent to the expert; a token counts as much as its gate weight squared.
+  std::vector<std::uint64_t> output_samples;  ///< [L, E] tokens behind the errors; 0: never seen
+  std::vector<stand_in_set> stand_ins;        ///< needs `output_samples`
+  std::vector<float> buddy_errors;            ///< [L, E (missing), E] as `stand_in_set::errors`, output of j scaled
+  std::vector<float> buddy_scales;            ///< [L, E (missing), E] least-squares factor of j's output, at least 0
+  std::vector<float> buddy_loss_weights;      ///< [L] as `stand_in_set::loss_weights`
 
   /// Position of (i, j) in a table `[L, E, E]`.
   [[nodiscard]] std::size_t pair_index(std::uint16_t layer, std::uint16_t i, std::uint16_t j) const noexcept {

@@ -23,8 +23,9 @@ namespace harness {
 struct expert_use {
   std::uint16_t expert{};
   float weight{};
-  buddy::slot_id slot{
-      buddy::no_slot};  ///< of the device; none: computed by the CPU, as a decoder on the CPU does anyway
+  /// Of the device; none: computed by the CPU, as a decoder on the CPU does anyway.
+  buddy::slot_id slot{buddy::no_slot};
+  bool replaced{};  ///< the caller computes what takes its place
 };
 
 /// What the router says of one token at one layer.
@@ -59,7 +60,9 @@ class decoder {
   /// @param moe  called once a layer, in order: `moe(layer, router_output, input)` returns a range of `expert_use`,
   ///   whose outputs are weighted and added in that order; `input` [hidden_size] is what router and experts see. If it
   ///   has a member `on_expert_output(layer, expert_use, output)`, that is called with each unweighted output
-  ///   [hidden_size] before it is added.
+  ///   [hidden_size] before it is added. Where a use is `replaced`, `add_stand_in(layer, expert_use, input, sum)` adds
+  ///   the weighted output of what takes the expert's place to the hidden state, `sum` [hidden_size]. A member
+  ///   `on_layer_end(layer, hidden)` sees the hidden state when all are added.
   /// @return logits [vocab_size], valid until the next call
   /// @pre cache.size() < cache.capacity()
   template <class Moe>
@@ -71,10 +74,18 @@ class decoder {
       router_output const routed = route(l);
       for (expert_use const& use : moe(l, routed, std::span<float const>{normed_})) {
         if (use.weight == 0.0F) continue;
+        if constexpr (requires { moe.add_stand_in(l, use, std::span<float const>{normed_}, residual_); }) {
+          if (use.replaced) {
+            moe.add_stand_in(l, use, std::span<float const>{normed_}, residual_);
+            continue;
+          }
+        }
         auto const output = run(l, use);
         if constexpr (requires { moe.on_expert_output(l, use, output); }) moe.on_expert_output(l, use, output);
         add(use.weight);
       }
+      if constexpr (requires { moe.on_layer_end(l, std::span<float const>{residual_}); })
+        moe.on_layer_end(l, std::span<float const>{residual_});
     }
     cache.advance(1);
     return finish();

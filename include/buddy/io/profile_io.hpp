@@ -5,13 +5,14 @@
 /// Tensors: `activations` U64 [L, E], `coactivations` and `transitions` U32 [L, E, E]; optional `min_weighted` U64
 /// [L, E, E] in 1/65536, `entropy_percentiles` U32 [L, 101] in 1/65536, `router_cosine`, `output_cosine`,
 /// `output_cka`, `output_frobenius` F32 [L, E, E]. Metadata: format, version, model, layers, experts_per_layer, top_k,
-/// expert_bytes, n_tokens.
+/// expert_bytes, n_tokens. What `stand_in_io.hpp` says of stand-ins is optional too.
 #pragma once
 
 #include <buddy/io/file_format.hpp>
 #include <buddy/io/profile_rules.hpp>
 #include <buddy/io/safetensors.hpp>
 #include <buddy/io/safetensors_writer.hpp>
+#include <buddy/io/stand_in_io.hpp>
 #include <buddy/io/tensor_values.hpp>
 #include <buddy/io/tensor_view.hpp>
 #include <buddy/model_shape.hpp>
@@ -59,7 +60,9 @@ std::vector<T> optional_values(safetensors_file const& file, std::string_view na
   p.output_cosine = detail::optional_values<float>(file, "output_cosine", pairs);
   p.output_cka = detail::optional_values<float>(file, "output_cka", pairs);
   p.output_frobenius = detail::optional_values<float>(file, "output_frobenius", pairs);
+  detail::read_stand_ins(file, p);
   detail::profile_rules{p, path}.check();
+  detail::stand_in_rules{p, path}.check();
   return p;
 }
 
@@ -79,6 +82,7 @@ inline void write_profile(std::filesystem::path const& path, profile const& p) {
   validate(p.shape);
   if (p.n_tokens == 0) detail::fail(path, "a profile must have seen at least one token");
   detail::profile_rules{p, path}.check();
+  detail::stand_in_rules{p, path}.check();
   safetensors_writer file;
   file.set("format", std::string(profile_format.name));
   file.set("version", std::string(profile_format.version));
@@ -99,6 +103,7 @@ inline void write_profile(std::filesystem::path const& path, profile const& p) {
   if (!p.output_cosine.empty()) file.add("output_cosine", pairs, std::span{p.output_cosine});
   if (!p.output_cka.empty()) file.add("output_cka", pairs, std::span{p.output_cka});
   if (!p.output_frobenius.empty()) file.add("output_frobenius", pairs, std::span{p.output_frobenius});
+  detail::write_stand_ins(file, p);
   file.write(path);
 }
 

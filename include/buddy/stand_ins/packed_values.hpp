@@ -78,7 +78,10 @@ class packed_values {
     for (std::size_t done = 0; done < count; done += chunk) {
       std::size_t const n = std::min(chunk, count - done);
       decode(first + done, n, values.data());
-      for (std::size_t i = 0; i != n; ++i) sums[i % lanes] += values[i] * x[done + i];
+      std::size_t const whole = n / lanes * lanes;
+      for (std::size_t i = 0; i != whole; i += lanes)
+        for (std::size_t k = 0; k != lanes; ++k) sums[k] += values[i + k] * x[done + i + k];
+      for (std::size_t i = whole; i != n; ++i) sums[i - whole] += values[i] * x[done + i];
     }
     float sum = 0.0F;
     for (float const s : sums) sum += s;
@@ -97,7 +100,7 @@ class packed_values {
 
  private:
   static constexpr std::size_t chunk = 128;
-  static constexpr std::size_t lanes = 8;  // sums side by side, for the vector unit
+  static constexpr std::size_t lanes = 16;  // sums side by side, for the vector unit
 
   [[nodiscard]] float half_at(std::size_t at) const noexcept {
     return io::f16_to_f32(static_cast<std::uint16_t>(bytes_[at] | bytes_[at + 1] << 8));
@@ -110,8 +113,38 @@ class packed_values {
     bool const is_sign = !format_.has_minimum();
     float const minimum = is_sign ? -scale : half_at(scales + 2 * (format_.n_groups(n_) + group));
     float const step = is_sign ? 2.0F * scale : scale;
-    for (std::size_t i = 0; i != count; ++i) {
-      std::size_t const bit = (first + i) * format_.bits;
+    std::size_t const bit = first * format_.bits;
+    if (bit % 8 == 0 && 8 % format_.bits == 0) {
+      decode_bytes(bytes_ + bit / 8, count, minimum, step, out);
+    } else {
+      decode_bits(bit, count, minimum, step, out);
+    }
+  }
+
+  /// Codes that begin with a byte and fill it: a loop for each width, for the vector unit.
+  void decode_bytes(std::uint8_t const* codes, std::size_t count, float minimum, float step,
+                    float* out) const noexcept {
+    if (format_.bits == 1) return decode_whole<1>(codes, count, minimum, step, out);
+    if (format_.bits == 2) return decode_whole<2>(codes, count, minimum, step, out);
+    if (format_.bits == 4) return decode_whole<4>(codes, count, minimum, step, out);
+    decode_whole<8>(codes, count, minimum, step, out);
+  }
+
+  template <std::uint32_t Bits>
+  static void decode_whole(std::uint8_t const* codes, std::size_t count, float minimum, float step,
+                           float* out) noexcept {
+    constexpr std::size_t in_byte = 8 / Bits;
+    constexpr std::uint32_t mask = (1U << Bits) - 1;
+    std::size_t const whole = count / in_byte * in_byte;
+    for (std::size_t i = 0; i != whole; i += in_byte)
+      for (std::size_t k = 0; k != in_byte; ++k)
+        out[i + k] = minimum + step * static_cast<float>(codes[i / in_byte] >> k * Bits & mask);
+    for (std::size_t i = whole; i != count; ++i)
+      out[i] = minimum + step * static_cast<float>(codes[i / in_byte] >> i % in_byte * Bits & mask);
+  }
+
+  void decode_bits(std::size_t bit, std::size_t count, float minimum, float step, float* out) const noexcept {
+    for (std::size_t i = 0; i != count; ++i, bit += format_.bits) {
       // Scales follow the codes, so that the byte behind the last code is there.
       std::uint32_t const two = bytes_[bit / 8] | static_cast<std::uint32_t>(bytes_[bit / 8 + 1]) << 8;
       out[i] = minimum + step * static_cast<float>(two >> bit % 8 & format_.max_code());
