@@ -38,17 +38,29 @@ buddy::routing_trace read(convert_flags const& flags) {
   throw buddy::config_error(flags.in + ": must end in .csv, .jsonl or .safetensors");
 }
 
-int convert(convert_flags const& flags) {
-  std::string const kind = std::filesystem::path{flags.out}.extension().string();
-  if (kind != ".safetensors" && kind != ".oracleGeneral")
+/// What a file cannot hold, or says itself, must not be asked for.
+void check_flags(convert_flags const& flags) {
+  std::string const in = std::filesystem::path{flags.in}.extension().string();
+  std::string const out = std::filesystem::path{flags.out}.extension().string();
+  if (out != ".safetensors" && out != ".oracleGeneral")
     throw buddy::config_error(flags.out + ": must end in .safetensors or .oracleGeneral");
+  if (flags.n_experts != 0 && in != ".jsonl")
+    throw buddy::config_error("--n-experts is for .jsonl; " + flags.in + " has its own number");
+  bool const described = !flags.model.empty() || !flags.source.empty() || !flags.licence.empty();
+  if (described && out != ".safetensors")
+    throw buddy::config_error("--model, --source and --licence are for .safetensors; " + flags.out +
+                              " cannot hold them");
+}
+
+int convert(convert_flags const& flags) {
+  check_flags(flags);
   require_outputs({{"OUT", flags.out}});
   require_different({{"IN", flags.in}, {"OUT", flags.out}});
   buddy::routing_trace trace = read(flags);
   if (!flags.model.empty()) trace.model = flags.model;
   if (!flags.source.empty()) trace.source = flags.source;
   if (!flags.licence.empty()) trace.licence = flags.licence;
-  if (kind == ".safetensors") {
+  if (std::filesystem::path{flags.out}.extension() == ".safetensors") {
     buddy::io::write_trace(flags.out, trace);
   } else {
     auto const requests = oracle_general(trace);

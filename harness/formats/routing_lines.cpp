@@ -120,7 +120,8 @@ class line_reader {
     std::uint64_t const prompt =
         x.contains("prompt_tokens") ? number(x["prompt_tokens"], "prompt_tokens", tokens.size() + 1) : 0;
     for (std::size_t t = 0; t != tokens.size(); ++t) {
-      if (!tokens[t].is_array() || tokens[t].size() > 0xffff) fail("a token must be a list of layers");
+      if (!tokens[t].is_array() || tokens[t].empty() || tokens[t].size() > 0xffff)
+        fail("a token must be a list of 1 to 65535 layers");
       for (std::size_t l = 0; l != tokens[t].size(); ++l)
         all_.push_back({number_,
                         {n_sequences_, t},

@@ -152,7 +152,7 @@ std::string replay_csv(std::vector<replay_result> const& rows) {
       "trace,pool,eviction,slots,cache_ratio,lookups,hits,hit_rate,belady,random,static,compulsory,"
       "link_bytes_per_token,stall_share,tokens_per_second\n";
   for (replay_result const& r : rows) {
-    out += r.trace + "," + pool_name(r.run.settings) + "," + r.run.settings.eviction + "," + std::to_string(r.slots) +
+    out += csv_field(r.trace) + "," + pool_name(r.run.settings) + "," + r.run.settings.eviction + "," + std::to_string(r.slots) +
            "," + fixed(r.run.settings.cache_ratio, 6) + "," + std::to_string(r.run.total.lookups) + "," +
            std::to_string(r.run.total.hits) + "," + fixed(r.run.hit_rate(), 6);
     for (auto const& [name, counts] : named(r.bounds)) out += "," + fixed(hit_rate(counts->decode()), 6);

@@ -86,13 +86,6 @@ constexpr csv_column csv_columns[] = {
      [](run_result const& r) { return !r.tasks.empty() ? exact_number(r.task_accuracy_exact().mean) : std::string{}; }},
 };
 
-std::string csv_field(std::string const& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string quoted = "\"";
-  for (char const c : text) quoted += c == '"' ? std::string{"\"\""} : std::string{c};
-  return quoted + "\"";
-}
-
 }  // namespace
 
 run_result const* find_row(std::vector<run_result> const& results, std::string_view policy, double cache_ratio) {

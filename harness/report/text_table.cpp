@@ -32,6 +32,13 @@ std::string fixed(double x, int digits, bool plus) {
   return buffer.data();
 }
 
+std::string csv_field(std::string const& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string quoted = "\"";
+  for (char const c : text) quoted += c == '"' ? std::string{"\"\""} : std::string{c};
+  return quoted + "\"";
+}
+
 std::string percent(double share, int digits, bool plus) { return fixed(share * 100.0, digits, plus) + "%"; }
 
 }  // namespace harness

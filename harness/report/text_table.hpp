@@ -27,6 +27,9 @@ class text_table {
 /// `digits` behind the point; `plus` writes the sign of what is not negative too.
 [[nodiscard]] std::string fixed(double x, int digits, bool plus = false);
 
+/// A field of a CSV line: quoted, as RFC 4180 says, where it holds a comma, a quote or a line break.
+[[nodiscard]] std::string csv_field(std::string const& text);
+
 /// 0.123 -> "12.3%"
 [[nodiscard]] std::string percent(double share, int digits = 1, bool plus = false);
 

@@ -141,6 +141,7 @@ TEST_CASE("JSON lines are refused when one is not as it must be", "[harness][for
                       "more than 1"));
   CHECK(lines_refused("{\"layer\":0,\"token\":0,\"experts\":[1]}\n{\"routed_experts\":[[[1]]]}", "same kind"));
   CHECK(lines_refused("{\"routed_experts\":[[[1]]],\"prompt_tokens\":2}", "prompt_tokens"));
+  CHECK(lines_refused("{\"routed_experts\":[[[1]],[]]}", "list of 1 to 65535 layers"));  // not dropped in silence
   CHECK(
       lines_refused("{\"layer\":0,\"token\":0,\"experts\":[1]}\n{\"layer\":0,\"token\":1,\"experts\":[1],"
                     "\"weights\":[1]}",
