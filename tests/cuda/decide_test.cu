@@ -111,29 +111,12 @@ void draw(decision_arrays& a, dice& roll) {
     a.slot_of[e] = kind == 0 || (kind > 1 && roll.roll(2) == 0) ? buddy::no_slot : buddy::slot_id{e};
 }
 
-}  // namespace
-
-TEST_CASE("a decision about no token launches nothing, with or without a device", "[cuda][decide]") {
-  buddy::cuda::layer_arrays const nothing{};
-  CHECK(buddy::cuda::decide(nothing, {}, buddy::sensitivity::always{}, buddy::selection::live_score{},
-                            cudaStream_t{}) == cudaSuccess);
-}
-
-TEST_CASE("a decision that would route without a place for the scores is refused", "[cuda][decide]") {
-  float logit = 0.0F;
-  buddy::cuda::layer_arrays a{};
-  a.n_tokens = 1;
-  a.logits = &logit;
-  CHECK(buddy::cuda::decide(a, {}, buddy::sensitivity::always{}, buddy::selection::live_score{}, cudaStream_t{}) ==
-        cudaErrorInvalidValue);
-}
-
-TEST_CASE("the kernel routes and decides as the host does, a hundred thousand rows", "[cuda][gpu][decide][long]") {
-  if (no_gpu()) return;
-  dice roll(1);
+/// Random rows of every size, decided by both. @returns slots of batches in which anything differs
+std::uint32_t differences_in(std::uint32_t n_rows, std::uint64_t seed) {
+  dice roll(seed);
   std::uint32_t rows = 0;
   std::uint32_t different = 0;
-  while (rows < 100'000) {
+  while (rows < n_rows) {
     auto const n_experts = static_cast<std::uint16_t>(1 + roll.roll(roll.roll(8) == 0 ? 1024 : 256));
     auto const top_k = static_cast<std::uint16_t>(1 + roll.roll(std::min<std::uint32_t>(n_experts, 32)));
     decision_arrays host{{.n_layers = 1, .n_experts = n_experts, .top_k = top_k, .expert_bytes = 1},
@@ -152,7 +135,34 @@ TEST_CASE("the kernel routes and decides as the host does, a hundred thousand ro
     different += device.differences(host);
     rows += host.n_tokens;
   }
-  CHECK(different == 0);
+  return different;
+}
+
+}  // namespace
+
+TEST_CASE("a decision about no token launches nothing, with or without a device", "[cuda][decide]") {
+  buddy::cuda::layer_arrays const nothing{};
+  CHECK(buddy::cuda::decide(nothing, {}, buddy::sensitivity::always{}, buddy::selection::live_score{},
+                            cudaStream_t{}) == cudaSuccess);
+}
+
+TEST_CASE("a decision that would route without a place for the scores is refused", "[cuda][decide]") {
+  float logit = 0.0F;
+  buddy::cuda::layer_arrays a{};
+  a.n_tokens = 1;
+  a.logits = &logit;
+  CHECK(buddy::cuda::decide(a, {}, buddy::sensitivity::always{}, buddy::selection::live_score{}, cudaStream_t{}) ==
+        cudaErrorInvalidValue);
+}
+
+TEST_CASE("the kernel routes and decides as the host does", "[cuda][gpu][decide]") {
+  if (no_gpu()) return;
+  CHECK(differences_in(2'000, 3) == 0);
+}
+
+TEST_CASE("the kernel routes and decides as the host does, a hundred thousand rows", "[cuda][gpu][decide][long]") {
+  if (no_gpu()) return;
+  CHECK(differences_in(100'000, 1) == 0);
 }
 
 TEST_CASE("the kernel's top-k is the plain router's", "[cuda][gpu][router]") {

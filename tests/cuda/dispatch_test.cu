@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The expert kernels on a device, against double precision. Every run has poisoned outputs and inputs of its own.
 #include "catch.hpp"
-#include "cuda/device_vector.hpp"
+#include "cuda/device_case.hpp"
 #include "cuda/skip.hpp"
 #include "dispatch_case.hpp"
 
@@ -19,42 +19,6 @@ namespace device = buddy::cuda;
 
 namespace {
 
-/// A case in device memory.
-class device_case {
- public:
-  explicit device_case(dispatch_case const& c)
-      : pool_(c.pool),
-        slots_(c.slots),
-        weights_(c.weights),
-        x_(c.x),
-        base_(c.base),
-        y_(std::vector<float>(c.base.size(), std::nanf(""))),
-        workspace_(
-            std::vector<std::byte>(device::workspace_bytes(c.arrays()), std::byte{0xff})),  // NaN in every format
-        arrays_{c.arrays()} {
-    arrays_.pool = pool_.get();
-    arrays_.slots = slots_.get();
-    arrays_.weights = weights_.get();
-    arrays_.x = x_.get();
-    if (arrays_.base != nullptr) arrays_.base = base_.get();
-    arrays_.y = y_.get();
-    arrays_.workspace = workspace_.get();
-  }
-
-  [[nodiscard]] device::dispatch_arrays const& arrays() const { return arrays_; }
-  [[nodiscard]] std::vector<float> y() const { return y_.to_host(); }
-
- private:
-  device_vector<std::byte> pool_;
-  device_vector<buddy::slot_id> slots_;
-  device_vector<float> weights_;
-  device_vector<std::uint16_t> x_;
-  device_vector<float> base_;
-  device_vector<float> y_;
-  device_vector<std::byte> workspace_;
-  device::dispatch_arrays arrays_;
-};
-
 /// Sizes as models have them, and as many routed slots as a batch may have.
 std::vector<dispatch_shape> large_shapes() {
   std::vector<dispatch_shape> all;
@@ -64,12 +28,6 @@ std::vector<dispatch_shape> large_shapes() {
     all.push_back({{2048, 768, type}, 2, 8, 12});
   }
   return all;
-}
-
-device::dispatch_options early_if_possible() {
-  int current = 0;
-  REQUIRE(cudaGetDevice(&current) == cudaSuccess);
-  return {device::supports_dependent_launch(current)};
 }
 
 void check_decode(std::vector<dispatch_shape> const& shapes, std::uint64_t seed) {
@@ -84,21 +42,6 @@ void check_decode(std::vector<dispatch_shape> const& shapes, std::uint64_t seed)
     }
   }
 }
-
-struct device_sort {
-  device_vector<std::uint32_t> counts, order, offsets, n_tiles;
-  device_vector<device::token_tile> tiles;
-
-  device_sort(device::dispatch_arrays const& a, std::uint32_t n_slots, std::uint32_t n_parts)
-      : counts(std::vector<std::uint32_t>(std::size_t{n_parts} * n_slots, 0xdeadbeef)),
-        order(std::vector<std::uint32_t>(a.n_routed(), 0xdeadbeef)),
-        offsets(std::vector<std::uint32_t>(n_slots + 1, 0xdeadbeef)),
-        n_tiles(std::vector<std::uint32_t>(1, 0xdeadbeef)),
-        tiles(std::vector<device::token_tile>(device::token_order::max_tiles(a.n_routed(), n_slots))),
-        ref{n_slots, n_parts, counts.get(), order.get(), offsets.get(), tiles.get(), n_tiles.get()} {}
-
-  device::token_order ref;
-};
 
 }  // namespace
 

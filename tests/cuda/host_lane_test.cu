@@ -6,6 +6,7 @@
 #include "reference_ffn.hpp"
 
 #include <buddy/cuda/host_lane.cuh>
+#include <buddy/cuda/kernel_words.cuh>
 #include <buddy/cuda/pinned_buffer.hpp>
 #include <buddy/cuda/stream.hpp>
 #include <buddy/cuda/stream_flags.hpp>
@@ -24,7 +25,7 @@ namespace host = buddy::host;
 using buddy::resolution;
 using buddy::slot_outcome;
 
-static_assert(device::stream_words<device::stream_flags>);
+static_assert(device::stream_words<device::lane_words<device::stream_flags>>);
 
 namespace {
 
@@ -50,15 +51,9 @@ class serving_thread {
   std::thread thread_;
 };
 
-}  // namespace
-
-TEST_CASE("what a stream leaves to CPU threads comes back added, time after time", "[cuda][gpu][host_lane][long]") {
-  if (skipped()) return;
-  auto const flags = device::stream_flags::find();
-  if (!flags.available()) {
-    WARN("this driver has no stream memory operations: no host lane");
-    return;
-  }
+/// Twenty requests, each made twice.
+template <device::stream_words Words>
+void check_that_answers_are_added(Words const& words) {
   reference::numbers random{77};
   auto const records = reference::random_records(record, shape.n_keys(), record.bytes(), random);
   std::vector<std::byte const*> pointers;
@@ -95,11 +90,23 @@ TEST_CASE("what a stream leaves to CPU threads comes back added, time after time
                                  d_y.get()};
     REQUIRE(cudaDeviceSynchronize() == cudaSuccess);
     for (int i = 0; i != 2; ++i) {  // the second request waits for the first answer
-      REQUIRE(device::request_host_lane(work, flags, stream.get()) == cudaSuccess);
-      REQUIRE(device::await_host_lane(work, flags, stream.get()) == cudaSuccess);
+      REQUIRE(device::request_host_lane(work, words, stream.get()) == cudaSuccess);
+      REQUIRE(device::await_host_lane(work, words, stream.get()) == cudaSuccess);
     }
     REQUIRE(cudaStreamSynchronize(stream.get()) == cudaSuccess);
     for (auto& e : expected) e *= 2.0;
     CHECK(reference::relative_error(d_y.to_host(), expected) <= 4e-3);
   }
+}
+
+}  // namespace
+
+TEST_CASE("what a stream leaves to CPU threads comes back added, time after time", "[cuda][gpu][host_lane][long]") {
+  if (skipped()) return;
+  check_that_answers_are_added(device::lane_words{device::stream_flags::find()});
+}
+
+TEST_CASE("the same where kernels write and await the words", "[cuda][gpu][host_lane][long]") {
+  if (skipped()) return;
+  check_that_answers_are_added(device::kernel_words{});
 }

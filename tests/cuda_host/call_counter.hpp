@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counts the calls of the CUDA runtime that a steady step must not make.
+// Counts the calls of the CUDA runtime, and of the driver below it, that a steady step must not make.
 #pragma once
 
 #include "catch.hpp"
@@ -16,6 +16,7 @@ class call_counter {
   call_counter() {
     REQUIRE(cuptiSubscribe(&subscriber_, &on_call, this) == CUPTI_SUCCESS);
     REQUIRE(cuptiEnableDomain(1, subscriber_, CUPTI_CB_DOMAIN_RUNTIME_API) == CUPTI_SUCCESS);
+    REQUIRE(cuptiEnableDomain(1, subscriber_, CUPTI_CB_DOMAIN_DRIVER_API) == CUPTI_SUCCESS);
   }
   call_counter(call_counter const&) = delete;
   call_counter& operator=(call_counter const&) = delete;
@@ -30,8 +31,8 @@ class call_counter {
   static bool waits_or_allocates(std::string_view name) {
     auto const has = [&](std::string_view part) { return name.find(part) != std::string_view::npos; };
     bool const copy_that_waits = (has("Memcpy") || has("Memset")) && !has("Async");
-    return has("Synchronize") || has("Malloc") || has("Free") || has("HostAlloc") || has("HostRegister") ||
-           copy_that_waits;
+    return has("Synchronize") || has("Malloc") || has("MemAlloc") || has("Free") || has("HostAlloc") ||
+           has("HostRegister") || copy_that_waits;
   }
 
  private:
@@ -41,7 +42,7 @@ class call_counter {
     auto& counter = *static_cast<call_counter*>(self);
     std::string_view const name = call.functionName;
     ++counter.calls_;
-    if (name.find("GraphLaunch") != std::string_view::npos) ++counter.launches_;
+    if (name.starts_with("cudaGraphLaunch")) ++counter.launches_;  // the driver's below it is the same
     if (waits_or_allocates(name)) counter.forbidden_ += std::string(name) + " ";
   }
 

@@ -124,3 +124,14 @@ TEST_CASE("a copy to nowhere is an error, not a hang", "[cuda_host][gpu][copy_en
   CHECK_FALSE(engine.done(t));
   CHECK(engine.backend().error() != cudaSuccess);
 }
+
+TEST_CASE("an engine may go while its copies are under way", "[cuda_host][gpu][copy_engine]") {
+  if (skipped()) return;
+  fixture f(8'000'000);
+  {
+    auto engine = f.engine({.n_marks = 2, .staging_bytes = std::size_t{4} << 20U});
+    for (std::uint32_t r = 0; r != n_records; ++r) (void)engine.submit(f.copy(r, copy_reason::demand));
+  }  // what it has issued is read from staging buffers that go with it
+  CHECK(cudaGetLastError() == cudaSuccess);
+  CHECK(f.arrived(0));  // issued first
+}

@@ -24,10 +24,12 @@ using buddy::cuda::slot_state;
 
 TEST_CASE("calls that wait or allocate are told from those that do not", "[cuda_host][steady_step]") {
   for (char const* name : {"cudaStreamSynchronize", "cudaMemcpy", "cudaMalloc", "cudaFreeHost", "cudaHostRegister",
-                           "cudaEventSynchronize", "cudaMemset"})
+                           "cudaEventSynchronize", "cudaMemset", "cuMemAlloc_v2", "cuMemFree_v2", "cuMemcpyHtoD_v2",
+                           "cuStreamSynchronize", "cuMemHostRegister_v2"})
     CHECK(call_counter::waits_or_allocates(name));
-  for (char const* name : {"cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemcpyBatchAsync", "cudaEventQuery",
-                           "cudaEventRecord", "cudaStreamWaitEvent", "cudaLaunchKernel"})
+  for (char const* name :
+       {"cudaGraphLaunch", "cudaMemcpyAsync", "cudaMemcpyBatchAsync", "cudaEventQuery", "cudaEventRecord",
+        "cudaStreamWaitEvent", "cudaLaunchKernel", "cuMemcpyHtoDAsync_v2", "cuStreamWriteValue32_v2", "cuGraphLaunch"})
     CHECK_FALSE(call_counter::waits_or_allocates(name));
 }
 

@@ -5,6 +5,7 @@
 
 #include <buddy/cuda/emulated_warp.hpp>
 #include <buddy/cuda/host_lane.cuh>
+#include <buddy/cuda/kernel_words.cuh>
 #include <buddy/host/lane_server.hpp>
 
 #include <cstdint>
@@ -89,4 +90,41 @@ TEST_CASE("what the device leaves to the CPU comes back added", "[emulated][host
     CHECK(box.header->done == 0);
     CHECK(reference::relative_error(y, expected) <= 4e-3);
   }
+}
+
+TEST_CASE("words without the driver: kernels raise the flag, wait for the answer and lower its flag",
+          "[emulated][host_lane]") {
+  struct no_flags {
+    [[nodiscard]] bool available() const noexcept { return false; }
+    cudaError_t write(cudaStream_t, std::uint32_t*, std::uint32_t) const noexcept { return cudaErrorUnknown; }
+    cudaError_t wait_until(cudaStream_t, std::uint32_t const*, std::uint32_t) const noexcept {
+      return cudaErrorUnknown;
+    }
+  };
+  cuda::lane_words<no_flags> const words{no_flags{}};
+  std::uint32_t word = 3;
+  REQUIRE(words.write(nullptr, &word, 7) == cudaSuccess);
+  CHECK(word == 7);
+  CHECK(words.wait_until(nullptr, &word, 7) == cudaSuccess);                // reached, or the test would never end
+  CHECK(words.wait_until(nullptr, &word, 7U - (1U << 30)) == cudaSuccess);  // passed long ago
+  word = 2;                                                                 // behind the wrap: 2 - 0xffff'fff0 is 18
+  CHECK(words.wait_until(nullptr, &word, 0xffff'fff0U) == cudaSuccess);
+}
+
+TEST_CASE("words of the driver are used where it has them", "[emulated][host_lane]") {
+  struct counting_flags {
+    std::uint32_t* calls;
+    [[nodiscard]] bool available() const noexcept { return true; }
+    cudaError_t write(cudaStream_t, std::uint32_t*, std::uint32_t) const noexcept { return ++*calls, cudaSuccess; }
+    cudaError_t wait_until(cudaStream_t, std::uint32_t const*, std::uint32_t) const noexcept {
+      return ++*calls, cudaSuccess;
+    }
+  };
+  std::uint32_t calls = 0;
+  std::uint32_t word = 0;
+  cuda::lane_words<counting_flags> const words{counting_flags{&calls}};
+  CHECK(words.write(nullptr, &word, 7) == cudaSuccess);
+  CHECK(words.wait_until(nullptr, &word, 9) == cudaSuccess);
+  CHECK(calls == 2);
+  CHECK(word == 0);
 }

@@ -42,6 +42,8 @@ struct cuda_copy_options {
 /// From pinned memory a copy runs beside the host. From pageable or file-backed memory, `issue` first copies the bytes
 /// to the pinned staging buffer of its mark: that takes the caller's time, and waits for the disk where the file is not
 /// in memory. Two marks then keep the link busy while the next buffer is filled.
+///
+/// Its end waits for the copies that are under way.
 /// @tparam Table  is told of the begin and end of each fill, in the order of the stream: a `slot_table`, or
 /// `unpublished`
 template <class Table = unpublished>
@@ -167,7 +169,7 @@ class cuda_copy_backend {
   Table* table_;
   cuda_copy_options options_;
   pinned_buffer staging_;
-  cuda::stream stream_;
+  draining_stream stream_;  // goes first: copies under way still read the staging buffers
   std::vector<mark_events> marks_;
   memcpy_batch batch_;
   cudaError_t error_ = cudaSuccess;

@@ -6,6 +6,7 @@
 #include <buddy/config.hpp>
 #include <buddy/cuda/dependent_launch.cuh>
 #include <buddy/cuda/host_mail.hpp>
+#include <buddy/cuda/stream_words.hpp>
 #include <buddy/cuda/warp.cuh>
 #include <buddy/host/lane_mailbox.hpp>
 #include <buddy/resolver.hpp>
@@ -13,17 +14,9 @@
 
 #include <cuda_runtime.h>
 
-#include <concepts>
 #include <cstdint>
 
 namespace buddy::inline v0::cuda {
-
-/// Words that a stream writes and waits for; `stream_flags` is one.
-template <class F>
-concept stream_words = requires(F const& flags, cudaStream_t stream, std::uint32_t* word) {
-  { flags.write(stream, word, 1U) } noexcept -> std::same_as<cudaError_t>;
-  { flags.wait_until(stream, word, 1U) } noexcept -> std::same_as<cudaError_t>;
-};
 
 /// What a layer may leave to the CPU, in device memory; `mailbox` as the device addresses it.
 struct host_work {

@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include <memory>
+#include <utility>
 
 namespace buddy::inline v0::cuda {
 
@@ -48,6 +49,29 @@ class stream {
     void operator()(cudaStream_t handle) const noexcept { BUDDY_CUDA_WARN(cudaStreamDestroy(handle)); }
   };
   std::unique_ptr<CUstream_st, destroy> handle_;
+};
+
+/// A stream that is empty before it goes: for those whose work reads or writes what goes with them. The host waits.
+class draining_stream {
+ public:
+  /// @throws cuda_error when there is no device
+  draining_stream() = default;
+
+  draining_stream(draining_stream&&) noexcept = default;
+  draining_stream& operator=(draining_stream&& other) noexcept {
+    std::swap(stream_, other.stream_);
+    return *this;
+  }
+
+  ~draining_stream() {
+    if (get() != nullptr) BUDDY_CUDA_WARN(ref().wait());
+  }
+
+  [[nodiscard]] cudaStream_t get() const noexcept { return stream_.get(); }
+  [[nodiscard]] stream_ref ref() const noexcept { return stream_.ref(); }
+
+ private:
+  stream stream_;
 };
 
 }  // namespace buddy::inline v0::cuda

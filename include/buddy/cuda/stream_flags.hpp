@@ -6,12 +6,16 @@
 #include <buddy/cuda/check.hpp>
 #include <buddy/cuda/device_buffer.hpp>
 #include <buddy/cuda/stream.hpp>
+#include <buddy/cuda/stream_words.hpp>
+#include <buddy/error.hpp>
 
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <new>
 #include <span>
 #include <utility>
 
@@ -72,18 +76,29 @@ class stream_flags {
   /// Both number their errors alike.
   static cudaError_t as_runtime_error(CUresult code) noexcept { return static_cast<cudaError_t>(code); }
 
+  /// What the trial needs; on the heap, so that a wait that never ends can be left behind with its memory: freeing it
+  /// would wait as well.
+  struct trial {
+    device_buffer<std::uint32_t> word{1};
+    cuda::stream waiting;
+  };
+
   [[nodiscard]] bool works() const noexcept {
     try {
+      auto t = std::make_unique<trial>();
       std::uint32_t value = 0;
-      device_buffer<std::uint32_t> const word(1);
-      word.load_from({&value, 1});
-      cuda::stream const stream;
-      if (write(stream.get(), word.data(), 7) != cudaSuccess) return false;
-      if (wait_until(stream.get(), word.data(), 7) != cudaSuccess) return false;
-      if (!ends_in_time(stream.ref())) return false;
-      word.store_to({&value, 1});
+      t->word.load_from({&value, 1});
+      if (write(t->waiting.get(), t->word.data(), 7) != cudaSuccess) return false;
+      if (wait_until(t->waiting.get(), t->word.data(), 7) != cudaSuccess) return false;
+      if (!ends_in_time(t->waiting.ref())) {
+        (void)t.release();
+        return false;
+      }
+      t->word.store_to({&value, 1});
       return value == 7;
-    } catch (cuda_error const&) {
+    } catch (error const&) {
+      return false;
+    } catch (std::bad_alloc const&) {
       return false;
     }
   }
@@ -102,5 +117,7 @@ class stream_flags {
   write_value* write_{};
   wait_value* wait_{};
 };
+
+static_assert(stream_words<stream_flags>);
 
 }  // namespace buddy::inline v0::cuda

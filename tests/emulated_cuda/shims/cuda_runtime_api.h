@@ -15,7 +15,13 @@
 #define __shared__ static  // one block at a time
 #define __launch_bounds__(...)
 
-enum cudaError_t { cudaSuccess, cudaErrorInvalidValue };
+enum cudaError_t {
+  cudaSuccess,
+  cudaErrorInvalidValue,
+  cudaErrorMemoryAllocation,
+  cudaErrorInitializationError,
+  cudaErrorUnknown
+};
 using cudaStream_t = void*;
 enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor };
 inline cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int) { return cudaErrorInvalidValue; }
@@ -37,6 +43,7 @@ struct alignas(16) uint4 {
 
 inline void __syncthreads() { emulated::meet(emulated::block->all); }
 inline void __syncwarp() { emulated::meet(emulated::my_warp().all); }
+inline void __nanosleep(unsigned) { emulated::yield(); }
 inline uint4 __ldcs(uint4 const* p) { return *p; }
 inline float __expf(float x) { return std::exp(x); }
 inline float __fdividef(float a, float b) { return a / b; }
