@@ -29,6 +29,10 @@ function(buddy_check_headers name extension libraries)
   add_executable(check_headers_${name} ${sources} ${folder}/odr_a.${extension} ${folder}/odr_b.${extension})
   buddy_own_target(check_headers_${name})
   target_link_libraries(check_headers_${name} PRIVATE ${libraries})
+  if(extension STREQUAL "cu" AND CMAKE_CUDA_ARCHITECTURES) # a header alone has no kernel: one architecture will do
+    list(GET CMAKE_CUDA_ARCHITECTURES -1 newest)
+    set_target_properties(check_headers_${name} PROPERTIES CUDA_ARCHITECTURES ${newest})
+  endif()
 endfunction()
 
 # buddy_check_no_exceptions(<header>...): all headers, and the consumer that uses them, as a host without exceptions
