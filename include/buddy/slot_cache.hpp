@@ -45,11 +45,14 @@ class slot_cache {
   [[nodiscard]] std::size_t capacity() const noexcept { return slots_.size(); }
   /// The policy that serves `layer`: for its reports and for what it offers beyond the concept.
   [[nodiscard]] Eviction& eviction(std::uint16_t layer) noexcept { return pool_of(layer).eviction; }
-  [[nodiscard]] Eviction const& eviction(std::uint16_t layer) const noexcept {
-    return pools_[pools_.size() == 1 ? 0 : layer].eviction;
-  }
+  [[nodiscard]] Eviction const& eviction(std::uint16_t layer) const noexcept { return pool_of(layer).eviction; }
   [[nodiscard]] std::uint64_t record_bytes(std::uint16_t layer) const noexcept { return record_bytes_[layer]; }
   [[nodiscard]] std::uint64_t evictions() const noexcept { return evictions_; }
+
+  /// Records of `layer` may be in the `n_slots(layer)` slots from `first_slot(layer)` on, and in no other.
+  [[nodiscard]] slot_id first_slot(std::uint16_t layer) const noexcept { return pool_of(layer).global(slot_id{}); }
+  [[nodiscard]] std::uint32_t n_slots(std::uint16_t layer) const noexcept { return pool_of(layer).capacity; }
+
   [[nodiscard]] std::uint64_t bytes_used() const noexcept {
     std::uint64_t sum = 0;
     for (auto const& pool : pools_) sum += pool.bytes_used;

@@ -32,6 +32,16 @@ bool load(cache_t& cache, expert_key k) {
 
 }  // namespace
 
+TEST_CASE("slot_cache names the slots that a layer's records may be in", "[unit][slot_cache]") {
+  auto const apart = per_layer(40);  // 2 of each layer
+  CHECK(apart.first_slot(0) == buddy::slot_id{0});
+  CHECK(apart.first_slot(1) == buddy::slot_id{2});
+  CHECK(apart.n_slots(1) == 2);
+  auto const shared = global(30);
+  CHECK(shared.first_slot(1) == buddy::slot_id{0});
+  CHECK(shared.n_slots(1) == 3);
+}
+
 TEST_CASE("slot_cache refuses a budget without a slot", "[unit][slot_cache]") {
   CHECK_THROWS_AS(global(9), buddy::config_error);      // one record is 10 bytes
   CHECK_THROWS_AS(per_layer(19), buddy::config_error);  // one record of each layer is 20
