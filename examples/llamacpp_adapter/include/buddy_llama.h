@@ -8,7 +8,7 @@
  *   buddy_llama * buddy = buddy_llama_attach(model, "policy.json");
  *   buddy_llama_context_params(buddy, &cp);                      // before each context is made
  *   ... llama_decode as ever; non-zero when an expert could not be read ...
- *   buddy_llama_detach(buddy);                                   // before or after the model and the contexts
+ *   buddy_llama_detach(buddy);                                   // before or after the contexts, and the model
  *
  * C on the outside, no exception leaves it. Contexts of one attachment may decode on several threads: they take turns.
  */
@@ -79,7 +79,10 @@ BUDDY_LLAMA_API size_t buddy_llama_report(const buddy_llama * buddy, char * text
  */
 BUDDY_LLAMA_API const char * buddy_llama_error(const buddy_llama * buddy);
 
-/** Writes the trace and the profile, if any were asked for, and gives the memory back. Not while a context decodes. */
+/**
+ * Writes the trace and the profile, if any were asked for, and gives the memory back. Not while a context decodes; with
+ * a pool on another device than the CPU not after the model was freed.
+ */
 BUDDY_LLAMA_API void buddy_llama_detach(buddy_llama * buddy);
 
 #ifdef __cplusplus

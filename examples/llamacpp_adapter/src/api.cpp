@@ -117,6 +117,7 @@ void buddy_llama_detach(buddy_llama* buddy) {
     last_error = e.what();
   }
   for (auto const& hook : mine->hooks) hook->detach();
+  if (auto* const store = mine->model->store(); store != nullptr) store->restore_model();
   keep_for_ever(std::move(mine->hooks));
 }
 

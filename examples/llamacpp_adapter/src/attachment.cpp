@@ -36,6 +36,14 @@ buddy::cache_budget budget_of(adapter_settings const& s, moe_graph const& graph,
   return budget;
 }
 
+/// Stand-ins that are no experts have no place among the slots.
+void require_known(buddy::resolution how) {
+  using buddy::resolution;
+  if (how != resolution::own && how != resolution::buddy && how != resolution::fetch && how != resolution::drop)
+    throw buddy::config_error("llama.cpp adapter: the policy ends a slot as '" + std::string{buddy::to_string(how)} +
+                              "', which is not computed here");
+}
+
 std::string name_of_model(llama_model const* model) {
   char name[256] = "";
   llama_model_meta_val_str(model, "general.name", name, sizeof name);
@@ -60,6 +68,7 @@ attachment::attachment(llama_model* model, adapter_settings settings)
   if (settings_.where == residency::pool) make_store();
   mover_.emplace(graph_, source_, store_.get(), policy_->policy(),
                  expert_mover::limits{settings_.n_readers, settings_.read_ahead});
+  if (settings_.where == residency::page_cache) source_.manage_pages();
   if (source_.is_mapped() && (settings_.direct || settings_.where == residency::page_cache))
     for (std::uint16_t l = 0; l != shape_.n_layers; ++l)
       for (std::uint16_t e = 0; e != shape_.n_experts; ++e) source_.drop(l, e);
@@ -157,6 +166,7 @@ void attachment::follow(buddy::layer_plan const& plan) {
   places_.resize(plan.assignments.size);
   factors_.resize(plan.assignments.size);
   for (std::uint32_t i = 0; i != plan.assignments.size; ++i) {
+    require_known(plan.assignments[i].how);
     float const after = plan.assignments[i].weight;
     factors_[i] = after == before[i] ? 1.0F : before[i] > 0.0F ? after / before[i] : 0.0F;
   }

@@ -24,10 +24,21 @@ void context_hook::install(llama_context_params& params) {
   next_abort_data_ = std::exchange(params.abort_callback_data, this);
 }
 
+void context_hook::detach() {
+  slot_store* const store = attachment_->store();
+  auto const& layers = attachment_->graph().layers;
+  aborts_ = store != nullptr && store->is_moved();
+  for (std::size_t l = 0; store != nullptr && l != layers.size(); ++l)
+    for (std::size_t p = 0; p != layers[l].parts.size(); ++p)
+      for (expert_home const home : {expert_home::slots, expert_home::staging}) gone_.insert(store->tensor(l, p, home));
+  attachment_.reset();
+}
+
 bool context_hook::on_node(ggml_tensor* node, bool ask, void* self) {
   auto& hook = *static_cast<context_hook*>(self);
   try {
     if (ask) {
+      if (hook.attachment_ == nullptr) hook.point_back(node);
       bool const ours = hook.attachment_ != nullptr && hook.wants(node);
       hook.next_wants_ = hook.next_ != nullptr && hook.next_(node, true, hook.next_data_);
       return ours || hook.next_wants_;
@@ -41,7 +52,7 @@ bool context_hook::on_node(ggml_tensor* node, bool ask, void* self) {
 
 bool context_hook::must_abort(void* self) {
   auto const& hook = *static_cast<context_hook*>(self);
-  if (hook.attachment_ == nullptr || hook.attachment_->has_failed()) return true;
+  if (hook.aborts_ || (hook.attachment_ != nullptr && hook.attachment_->has_failed())) return true;
   return hook.next_abort_ != nullptr && hook.next_abort_(hook.next_abort_data_);
 }
 
@@ -91,12 +102,22 @@ void context_hook::point(ggml_tensor* node, ggml_tensor*& source) {
   if (store == nullptr) return;
   for (std::size_t p = 0; p != attachment_->graph().layers[l].parts.size(); ++p) {
     if (!store->holds(l, p, source)) continue;
-    source = store->tensor(l, p, outcome_.home);
+    ggml_tensor* const wanted = store->tensor(l, p, outcome_.home);
+    if (source == wanted) return;
+    originals_[node] = store->tensor(l, p, expert_home::model);
+    source = wanted;
     return;
   }
   throw buddy::config_error("llama.cpp adapter: node '" + std::string{node->name} +
                             "' reads expert weights that were not there when the model was attached: '" + source->name +
                             "'");
+}
+
+/// A graph that was built before and is used again.
+void context_hook::point_back(ggml_tensor* node) {
+  ggml_tensor*& source = node->src[node->op == GGML_OP_ADD_ID ? 1 : 0];
+  if ((node->op == GGML_OP_MUL_MAT_ID || node->op == GGML_OP_ADD_ID) && gone_.contains(source))
+    source = originals_.at(node);
 }
 
 void context_hook::computed(ggml_tensor* node) {

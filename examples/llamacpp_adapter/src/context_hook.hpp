@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 namespace llama_adapter {
@@ -26,8 +28,8 @@ class context_hook {
   /// Puts the hook into the parameters, in front of what is there.
   void install(llama_context_params& params);
 
-  /// The slots are gone: from now on every step is aborted.
-  void detach() noexcept { attachment_.reset(); }
+  /// The slots will be gone: from now on no node reads them.
+  void detach();
 
  private:
   static bool on_node(ggml_tensor* node, bool ask, void* self);
@@ -41,6 +43,7 @@ class context_hook {
   [[nodiscard]] bool is_final_weights(ggml_tensor const* node) const noexcept;
   [[nodiscard]] bool is_last(ggml_tensor const* node) const noexcept;
   void point(ggml_tensor* node, ggml_tensor*& source);
+  void point_back(ggml_tensor* node);
   void fail(std::string const& why, ggml_tensor* node) noexcept;
   [[nodiscard]] int layer_of(int block) const noexcept;
 
@@ -54,6 +57,10 @@ class context_hook {
   int layer_ = -1;  // whose experts the nodes read that come now
   layer_outcome outcome_{};
   ggml_tensor* input_ = nullptr;  // what the router of the coming layer reads
+
+  bool aborts_ = false;                                         // detached, and the model's tensors are elsewhere
+  std::unordered_map<ggml_tensor*, ggml_tensor*> originals_{};  // what nodes read before they were pointed elsewhere
+  std::unordered_set<ggml_tensor*> gone_{};                     // our tensors, once detached
 };
 
 }  // namespace llama_adapter

@@ -129,7 +129,11 @@ void read_file::forget(std::uint64_t offset, std::uint64_t bytes) const noexcept
   posix_fadvise(cached_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_DONTNEED);
 }
 
-expert_source::expert_source(moe_graph const& graph, bool direct) {
+void read_file::want(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+  posix_fadvise(cached_, static_cast<off_t>(offset), static_cast<off_t>(bytes), POSIX_FADV_WILLNEED);
+}
+
+expert_source::expert_source(moe_graph const& graph, bool direct) : n_experts_(graph.n_experts) {
   for (moe_layer const& layer : graph.layers) {
     auto& locations = parts_.emplace_back();
     for (expert_part const& part : layer.parts) locations.push_back(locate(part, direct));
@@ -166,7 +170,20 @@ void expert_source::read(std::size_t layer, std::size_t part, std::uint16_t expe
   }
 }
 
+/// Reading ahead at a fault would bring in what nobody asked for, and in blocks that can only leave as a whole.
+void expert_source::manage_pages() const noexcept {
+  for (auto const& layer : parts_) {
+    for (location const& at : layer) {
+      std::uintptr_t const from = down(reinterpret_cast<std::uintptr_t>(at.memory));
+      std::uintptr_t const to = up(reinterpret_cast<std::uintptr_t>(at.memory) + at.bytes * n_experts_);
+      madvise(reinterpret_cast<void*>(from), to - from, MADV_RANDOM);
+    }
+  }
+}
+
 void expert_source::populate(std::size_t layer, std::uint16_t expert) const {
+  for (location const& at : parts_[layer])
+    files_[static_cast<std::size_t>(at.file)].want(at.offset + at.bytes * expert, at.bytes);
   for (location const& at : parts_[layer]) {
     auto const begin = reinterpret_cast<std::uintptr_t>(at.memory) + at.bytes * expert;
     std::uintptr_t const from = down(begin);

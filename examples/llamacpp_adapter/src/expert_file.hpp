@@ -41,6 +41,8 @@ class read_file {
   /// @throws buddy::config_error naming file, offset and reason when not all bytes can be read
   void read(std::byte* to, std::size_t bytes, std::uint64_t offset, aligned_scratch& scratch) const;
 
+  /// Starts to bring exactly this range into the page cache.
+  void want(std::uint64_t offset, std::uint64_t bytes) const noexcept;
   /// Forgets what the page cache holds of this range.
   void forget(std::uint64_t offset, std::uint64_t bytes) const noexcept;
 
@@ -70,6 +72,8 @@ class expert_source {
 
   /// @name Pages of a mapped model @{
 
+  /// From now on nothing comes into the page cache that was not asked for.
+  void manage_pages() const noexcept;
   /// Brings an expert into the page cache. @throws buddy::config_error when it cannot be read
   void populate(std::size_t layer, std::uint16_t expert) const;
   /// Drops the pages that hold nothing else. Whoever reads them afterwards gets them from the file again.
@@ -89,6 +93,7 @@ class expert_source {
 
   std::vector<read_file> files_;
   std::vector<std::vector<location>> parts_;  // [layers][parts]
+  std::size_t n_experts_;
   bool all_mapped_ = true;
 };
 
