@@ -43,7 +43,7 @@ int flushed(int status) {
 int parse_and_run(int argc, char const* const* argv) {
   CLI::App program{
       "Runs a mixture-of-experts model whose experts do not all fit into fast memory, and measures what each way of "
-      "dealing with the missing ones gains and costs. Time is modelled, quality is measured.",
+      "dealing with the missing ones gains and costs. Quality is measured; time is modelled, or measured on a GPU.",
       "buddy-harness"};
   program.set_version_flag("--version", version());
   program.require_subcommand(1);

@@ -20,6 +20,8 @@ namespace harness {
 
 void session_flags::add_to(CLI::App& command) {
   auto& o = options_;
+  command.add_option("--backend", backend_, "who computes: cpu (time is modelled) | cuda (a GPU, time is measured)")
+      ->capture_default_str();
   command.add_option("--model", o.model, "folder with config.json and model.safetensors")->capture_default_str();
   command.add_option("--text", o.evaluation.text, "text that is read: a file, builtin or none")->capture_default_str();
   command.add_option("--tasks", tasks_, "synthetic tasks: on | off")->capture_default_str();
@@ -28,7 +30,7 @@ void session_flags::add_to(CLI::App& command) {
   command.add_option("--seed", o.evaluation.seed, "of everything that is drawn")->capture_default_str();
   command.add_option("--hardware", o.hardware, "machine whose time is modelled: a name or a .json file")
       ->capture_default_str();
-  command.add_option("--shape", o.shape, "model whose sizes are charged")->capture_default_str();
+  command.add_option("--shape", shape_, "model whose sizes are charged [deepseek-v2-lite; with cuda: reference]");
   command.add_option("--profile", o.profile, "profile of the model; default: profile.safetensors beside it");
   command.add_option("--threads", n_threads_, "rows that run at once; 0: one for each core, 8 at most")
       ->capture_default_str();
@@ -36,7 +38,14 @@ void session_flags::add_to(CLI::App& command) {
 
 session_options session_flags::options() const {
   if (tasks_ != "on" && tasks_ != "off") throw buddy::config_error("--tasks '" + tasks_ + "': one of on, off");
+  if (backend_ != "cpu" && backend_ != "cuda")
+    throw buddy::config_error("--backend '" + backend_ + "': one of cpu, cuda");
   session_options o = options_;
+  if (backend_ == "cuda") {
+    o.backend = backend_kind::cuda;
+    o.shape = "reference";
+  }
+  if (!shape_.empty()) o.shape = shape_;
   o.evaluation.tasks = tasks_ == "on";
   return o;
 }

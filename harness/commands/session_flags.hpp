@@ -30,6 +30,8 @@ class session_flags {
 
  private:
   session_options options_;
+  std::string backend_ = "cpu";
+  std::string shape_;  // empty: not given
   std::string tasks_ = "on";
   std::uint32_t n_threads_ = 0;
 };

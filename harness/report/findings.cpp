@@ -53,7 +53,7 @@ std::string weight_words(run_result const& r) {
 }
 
 std::string speed_words(run_result const& r, run_result const& base) {
-  return fixed(r.tokens_per_second() / base.tokens_per_second(), 2) + " times the modelled speed of fetching";
+  return fixed(r.tokens_per_second() / base.tokens_per_second(), 2) + " times the " + r.timing() + " speed of fetching";
 }
 
 /// Those that replace every miss, the one that loses least first.

@@ -165,7 +165,8 @@ void add_identity(json& out, run_result const& r) {
   out["config"].update(parameters_of(r.settings));
   out["model"] = r.model;
   out["trace"] = nullptr;
-  out["backend"] = "cpu";
+  out["backend"] = r.measured ? "cuda" : "cpu";
+  out["device"] = r.measured ? json(r.measured->device) : json(nullptr);
   out["hardware"] = r.machine.name;
   out["shape"] = r.shape.name;
   out["cache_ratio"] = r.settings.cache_ratio;
@@ -176,9 +177,14 @@ void add_identity(json& out, run_result const& r) {
 }
 
 void add_time(json& out, run_result const& r) {
-  out["timing"] = "modelled";
+  out["timing"] = r.timing();
   out["tokens_per_second"] = r.tokens_per_second();
   out["stall_share"] = r.stall_share();
+  if (r.measured) {
+    out["tokens_per_second_modelled"] = r.modelled_tokens_per_second();
+    out["stall_share_modelled"] = r.modelled_stall_share();
+    out["measured_over_modelled"] = r.tokens_per_second() / r.modelled_tokens_per_second();
+  }
   out["link_bytes_per_token"] = r.link_bytes_per_token(r.time.all_link_bytes());
   out["link_bytes_per_token_by_reason"] = bytes_by_reason(r);
 }

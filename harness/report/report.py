@@ -29,12 +29,17 @@ def cell(row, digits, *path):
     return "" if value is None else f"{value:.{digits}f}"
 
 
+def timing(rows):
+    """How the times of these rows came to be."""
+    return " or ".join(sorted({row.get("timing", "modelled") for row in rows}))
+
+
 def table(rows):
     columns = (
         ("policy", lambda r: html.escape(r["policy"])),
         ("cache ratio", lambda r: f"{r['cache_ratio']:g}"),
-        ("tokens/s (modelled)", lambda r: cell(r, 1, "tokens_per_second")),
-        ("stall share (modelled)", lambda r: cell(r, 3, "stall_share")),
+        (f"tokens/s ({timing(rows)})", lambda r: cell(r, 1, "tokens_per_second")),
+        (f"stall share ({timing(rows)})", lambda r: cell(r, 3, "stall_share")),
         ("hit rate", lambda r: cell(r, 3, "hit_rate")),
         ("bits/byte", lambda r: cell(r, 4, "quality", "bits_per_byte")),
         ("lost, %", lambda r: "" if loss_percent(r) is None else f"{loss_percent(r):+.2f}"),
@@ -59,7 +64,7 @@ def page(rows, pictures):
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>buddy-harness</title>',
         f"<style>{STYLE}</style></head><body><h1>Speed against quality of expert policies</h1>",
-        f"<p>{facts}. All times are modelled; quality is measured against the exact model.</p>",
+        f"<p>{facts}. All times are {timing(rows)}; quality is measured against the exact model.</p>",
         table(rows),
     ]
     for _, heading, image in pictures:

@@ -32,22 +32,27 @@ std::string relative_change(run_result const& r) {
 
 std::vector<std::string> row_of(std::vector<run_result> const& all, run_result const& r) {
   bool const resident = r.settings.name == "all_resident";
-  return {r.settings.name,
-          resident ? "1" : fixed(r.settings.cache_ratio, 3),
-          fixed(r.tokens_per_second(), 1),
-          relative_speed(all, r),
-          percent(r.stall_share(), 0),
-          fixed(r.link_bytes_per_token(r.time.all_link_bytes()) / 1e6, 0),
-          percent(r.hit_rate()),
-          percent(r.share(resolution::buddy)),
-          percent(r.share(resolution::host)),
-          percent(r.share(resolution::fetch)),
-          percent(r.share(resolution::drop)),
-          text_cell(r, &text_metrics::bits_per_byte, 3, false),
-          relative_change(r),
-          text_cell(r, &text_metrics::kl_nats, 4, false),
-          r.text ? percent(r.text->top1_agreement.mean) : "-",
-          !r.tasks.empty() ? percent(r.task_accuracy().mean) : "-"};
+  std::vector<std::string> cells{r.settings.name,
+                                 resident ? "1" : fixed(r.settings.cache_ratio, 3),
+                                 fixed(r.tokens_per_second(), 1),
+                                 relative_speed(all, r),
+                                 percent(r.stall_share(), 0),
+                                 fixed(r.link_bytes_per_token(r.time.all_link_bytes()) / 1e6, 0),
+                                 percent(r.hit_rate()),
+                                 percent(r.share(resolution::buddy)),
+                                 percent(r.share(resolution::host)),
+                                 percent(r.share(resolution::fetch)),
+                                 percent(r.share(resolution::drop)),
+                                 text_cell(r, &text_metrics::bits_per_byte, 3, false),
+                                 relative_change(r),
+                                 text_cell(r, &text_metrics::kl_nats, 4, false),
+                                 r.text ? percent(r.text->top1_agreement.mean) : "-",
+                                 !r.tasks.empty() ? percent(r.task_accuracy().mean) : "-"};
+  if (r.measured) {
+    cells.push_back(fixed(r.modelled_tokens_per_second(), 1));
+    cells.push_back(fixed(r.tokens_per_second() / r.modelled_tokens_per_second(), 3));
+  }
+  return cells;
 }
 
 struct csv_column {
@@ -66,7 +71,7 @@ constexpr csv_column csv_columns[] = {
     {"cache_ratio", [](run_result const& r) { return fixed(r.settings.cache_ratio, 6); }},
     {"hardware", [](run_result const& r) { return r.machine.name; }},
     {"shape", [](run_result const& r) { return r.shape.name; }},
-    {"timing", [](run_result const&) { return std::string{"modelled"}; }},
+    {"timing", [](run_result const& r) { return std::string{r.timing()}; }},
     {"tokens_per_second", [](run_result const& r) { return exact_number(r.tokens_per_second()); }},
     {"stall_share", [](run_result const& r) { return exact_number(r.stall_share()); }},
     {"link_bytes_per_token",
@@ -96,8 +101,10 @@ run_result const* find_row(std::vector<run_result> const& results, std::string_v
 }
 
 void print_results(std::ostream& out, std::vector<run_result> const& results) {
-  text_table table{{"policy", "ratio", "tok/s*", "/fetch", "stall*", "MB/tok*", "hit", "buddy", "host", "fetch", "drop",
-                    "bits/B", "change", "KL", "top-1", "tasks"}};
+  std::vector<std::string> columns{"policy", "ratio", "tok/s*", "/fetch", "stall*", "MB/tok*", "hit",   "buddy",
+                                   "host",   "fetch", "drop",   "bits/B", "change", "KL",      "top-1", "tasks"};
+  if (results.front().measured) columns.insert(columns.end(), {"modelled", "meas/mod"});
+  text_table table{columns};
   double ratio = 0.0;
   for (run_result const& r : results) {
     if (r.settings.cache_ratio != ratio) table.gap();
@@ -110,8 +117,11 @@ void print_results(std::ostream& out, std::vector<run_result> const& results) {
 void print_legend(std::ostream& out, std::vector<run_result> const& results) {
   run_result const& any = results.front();
   bool const warm = std::any_of(results.begin(), results.end(), [](run_result const& r) { return r.settings.warm; });
-  out << "* modelled: " << any.machine.name << ", charged with the sizes of " << any.shape.name << "; " << any.n_tokens
-      << " tokens, one at a time.\n"
+  if (any.measured)
+    out << "* measured on " << any.measured->device << "; modelled: " << any.machine.name << "; ";
+  else
+    out << "* modelled: " << any.machine.name << ", charged with the sizes of " << any.shape.name << "; ";
+  out << any.n_tokens << " tokens, one at a time.\n"
       << "start: " << (warm ? "warm, with the profile's most popular experts" : "cold, with no expert")
       << " in fast memory.\n"
       << "ratio: experts that fit; hit: look-ups that found their expert; buddy, host, fetch, drop: shares of routed "

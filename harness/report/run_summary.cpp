@@ -51,14 +51,26 @@ std::string hits_by_layer(run_result const& r) {
 
 std::string megabytes(double bytes) { return fixed(bytes / 1e6, 1) + " MB"; }
 
+std::string link_bytes(run_result const& r) {
+  auto const megabytes_of = [&](std::size_t why) { return megabytes(r.link_bytes_per_token(r.time.link_bytes[why])); };
+  return megabytes(r.link_bytes_per_token(r.time.all_link_bytes())) + " (demand " + megabytes_of(0) + ", prefetch " +
+         megabytes_of(1) + ", refill " + megabytes_of(2) + ")";
+}
+
+void print_measured(std::ostream& out, run_result const& r) {
+  out << "measured on " << r.measured->device << ":\n"
+      << "  tokens/s                   " << fixed(r.tokens_per_second(), 2) << '\n'
+      << "  stall share                " << percent(r.stall_share()) << '\n'
+      << "  link per token             " << link_bytes(r) << '\n'
+      << "  measured over modelled     " << fixed(r.tokens_per_second() / r.modelled_tokens_per_second(), 3) << '\n';
+}
+
 void print_time(std::ostream& out, run_result const& r) {
+  if (r.measured) print_measured(out, r);
   out << "modelled on " << r.machine.name << " with the sizes of " << r.shape.name << ":\n"
-      << "  tokens/s (modelled)        " << fixed(r.tokens_per_second(), 2) << '\n'
-      << "  stall share (modelled)     " << percent(r.stall_share()) << '\n'
-      << "  link per token (modelled)  " << megabytes(r.link_bytes_per_token(r.time.all_link_bytes())) << " (demand "
-      << megabytes(r.link_bytes_per_token(r.time.link_bytes[0])) << ", prefetch "
-      << megabytes(r.link_bytes_per_token(r.time.link_bytes[1])) << ", refill "
-      << megabytes(r.link_bytes_per_token(r.time.link_bytes[2])) << ")\n";
+      << "  tokens/s (modelled)        " << fixed(r.modelled_tokens_per_second(), 2) << '\n'
+      << "  stall share (modelled)     " << percent(r.modelled_stall_share()) << '\n';
+  if (!r.measured) out << "  link per token (modelled)  " << link_bytes(r) << '\n';
 }
 
 void print_counts(std::ostream& out, run_result const& r) {

@@ -5,6 +5,7 @@
 
 #include "harness/auto_eviction.hpp"
 #include "harness/policy/settings.hpp"
+#include "harness/run/measured_time.hpp"
 #include "harness/sim/charged_shape.hpp"
 #include "harness/sim/hardware.hpp"
 #include "harness/sim/offload_clock.hpp"
@@ -30,7 +31,8 @@ struct run_result {
   charged_shape shape;
   std::uint64_t seed{};
   std::uint64_t n_tokens{};
-  clock_totals time;
+  clock_totals time;                                ///< modelled, but for the bytes that a measured link has carried
+  std::optional<measured_time> measured;            ///< nothing when the CPU has run the model
   std::uint16_t n_layers{};                         ///< of the model that ran
   buddy::layer_counters total;                      ///< decode
   std::vector<buddy::layer_counters> layers;        ///< decode, [n_layers]
@@ -40,12 +42,21 @@ struct run_result {
   std::map<std::string, text_metrics> domains;      ///< the same, text by text
   std::map<std::string, task_metrics> tasks;        ///< empty when no problem was read
 
-  /// Modelled: the mean time of a layer, times the layers of the charged shape.
+  [[nodiscard]] char const* timing() const noexcept { return measured ? "measured" : "modelled"; }
+
+  /// Measured where a device has run the model, else modelled.
   [[nodiscard]] double tokens_per_second() const noexcept {
+    return measured ? measured->tokens_per_second() : modelled_tokens_per_second();
+  }
+  [[nodiscard]] double stall_share() const noexcept {
+    return measured ? measured->stall_share() : modelled_stall_share();
+  }
+  /// The mean time of a layer, times the layers of the charged shape.
+  [[nodiscard]] double modelled_tokens_per_second() const noexcept {
     double const layer_ns = static_cast<double>(time.elapsed_ns) / static_cast<double>(time.layers);
     return 1e9 / (layer_ns * shape.n_layers);
   }
-  [[nodiscard]] double stall_share() const noexcept {
+  [[nodiscard]] double modelled_stall_share() const noexcept {
     return static_cast<double>(time.stall_ns) / static_cast<double>(time.elapsed_ns);
   }
   /// Of the charged shape.

@@ -5,6 +5,7 @@
 
 #include "harness/policy/compose.hpp"
 #include "harness/run/calibration.hpp"
+#include "harness/run/device_run.hpp"
 #include "harness/run/in_parallel.hpp"
 #include "harness/run/policy_moe.hpp"
 #include "harness/tasks/quality.hpp"
@@ -18,6 +19,7 @@
 #include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 namespace harness {
 
@@ -32,7 +34,8 @@ charged_shape own_shape(weights const& model) {
   return {"reference", c.n_layers, model.expert_bytes(), (layer + head / c.n_layers) * weight_bytes};
 }
 
-evaluation_logits exact_logits(weights const& model, std::vector<sequence> const& set) {
+evaluation_logits exact_logits(weights const& model, device_model const* device, std::vector<sequence> const& set) {
+  if (device != nullptr) return exact_logits_of(*device, set);
   exact_moe moe;
   return logits_of(model, set, moe);
 }
@@ -56,8 +59,13 @@ std::string folder_name(std::filesystem::path const& folder) {
   return name.string();
 }
 
-/// A file that was named is there, even when no policy turns out to need it.
+/// Before anything is loaded. A file that was named is there, even when no policy turns out to need it.
 session_options checked(session_options const& options) {
+  if (options.backend == backend_kind::cuda) {
+    if (std::string const why = why_no_device(); !why.empty()) throw buddy::config_error("--backend cuda: " + why);
+    if (options.shape != "reference")
+      throw buddy::config_error("--backend cuda measures the model that runs: --shape must be reference");
+  }
   if (!options.profile.empty()) static_cast<void>(buddy::io::mapped_file{options.profile});
   return options;
 }
@@ -70,7 +78,8 @@ session::session(session_options const& options)
       model_{weights::load(options.model)},
       shape_{find_shape(options.shape, own_shape(model_))},
       evaluation_{evaluation_set(options.evaluation, model_.config().max_positions)},
-      exact_{exact_logits(model_, evaluation_)} {}
+      device_{options.backend == backend_kind::cuda ? std::make_shared<device_model const>(model_) : nullptr},
+      exact_{exact_logits(model_, device_.get(), evaluation_)} {}
 
 buddy::model_shape session::charged_model() const noexcept {
   buddy::model_shape shape = model_.shape();
@@ -106,14 +115,33 @@ std::vector<std::string> session::warnings(std::vector<policy_settings> const& p
   return all;
 }
 
-run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
-  auto const routers = model_.routers();
-  buddy::view<buddy::view<float const> const> const rows{routers.data(), static_cast<std::uint32_t>(routers.size())};
-  composed_policy composed{priced(settings, machine_, shape_), charged_model(), profile_ ? &*profile_ : nullptr, rows};
+/// What comes of decoding, wherever that happens.
+struct session::outcome {
+  evaluation_logits logits;
+  clock_totals time;
+  std::optional<measured_time> measured;
+};
+
+session::outcome session::decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
+                                 buddy::trace_recorder* recorder) const {
+  std::optional<early_router> early;
+  if (settings.route_ahead != 0) early.emplace(charged_model(), rows, settings.route_ahead);
+  if (device_ != nullptr) {
+    auto run = run_on_device(*device_, evaluation_, composed.policy(), machine_, shape_, std::move(early), recorder);
+    return {std::move(run.logits), run.time, std::move(run.measured)};
+  }
   offload_clock clock{machine_, shape_};
   policy_moe moe{composed.policy(), clock, recorder};
-  if (settings.route_ahead != 0) moe.route_ahead({charged_model(), rows, settings.route_ahead});
-  evaluation_logits const logits = logits_of(model_, evaluation_, moe);
+  if (early) moe.route_ahead(std::move(*early));
+  evaluation_logits logits = logits_of(model_, evaluation_, moe);
+  return {std::move(logits), clock.totals(), std::nullopt};
+}
+
+run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
+  auto const routers = model_.routers();
+  router_rows const rows{routers.data(), static_cast<std::uint32_t>(routers.size())};
+  composed_policy composed{priced(settings, machine_, shape_), charged_model(), profile_ ? &*profile_ : nullptr, rows};
+  outcome const decoded = decode(settings, composed, rows, recorder);
 
   run_result r;
   r.settings = settings;
@@ -122,14 +150,15 @@ run_result session::run(policy_settings const& settings, buddy::trace_recorder* 
   r.shape = shape_;
   r.seed = options_.evaluation.seed;
   r.n_tokens = count_predictions(evaluation_);
-  r.time = clock.totals();
+  r.time = decoded.time;
+  r.measured = decoded.measured;
   r.total = composed.policy().total();
   r.residents = composed.policy().cache().by_worth();
   for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(composed.policy().counters(l));
   bool const global = settings.pool == buddy::pool_layout::global;
   for (std::uint16_t l = 0; l != (global ? 1 : model_.config().n_layers); ++l)
     if (auto const* const report = composed.policy().cache().eviction(l).report()) r.choices.push_back(*report);
-  add_quality(r, evaluation_, logits, exact_);
+  add_quality(r, evaluation_, decoded.logits, exact_);
   return r;
 }
 
@@ -153,7 +182,10 @@ std::vector<run_result> run_rows(session const& s, std::vector<policy_settings> 
       }
     }
   };
-  std::size_t const wanted = n_threads != 0 ? n_threads : std::min(8U, std::thread::hardware_concurrency());
+  bool const measured = s.options().backend == backend_kind::cuda;
+  std::size_t const wanted = measured         ? 1
+                             : n_threads != 0 ? n_threads
+                                              : std::min(8U, std::thread::hardware_concurrency());
   in_parallel(std::min(wanted, rows.size()), work);
   if (failure) std::rethrow_exception(failure);
   return results;

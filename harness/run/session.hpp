@@ -3,6 +3,7 @@
 /// What all runs of one process share: the model, the evaluation set, the exact run and the profile.
 #pragma once
 
+#include "harness/model/cuda/device_model.hpp"
 #include "harness/model/weights.hpp"
 #include "harness/policy/settings.hpp"
 #include "harness/run/evaluation_set.hpp"
@@ -17,25 +18,40 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace harness {
 
+class composed_policy;
+
+/// [n_layers] router matrices.
+using router_rows = buddy::view<buddy::view<float const> const>;
+
+/// Who computes the model: the CPU, while the time of a machine with an accelerator is modelled, or a GPU, whose time
+/// is measured.
+enum class backend_kind : std::uint8_t { cpu, cuda };
+
 struct session_options {
+  backend_kind backend = backend_kind::cpu;
   std::filesystem::path model = std::filesystem::path{BUDDY_SOURCE_DIR} / "models" / "reference";
   std::string hardware = "rtx4090-pcie4";
-  std::string shape = "deepseek-v2-lite";
+  std::string shape = "deepseek-v2-lite";  ///< "reference" where a GPU runs the model
   std::string profile;  ///< file; empty: the one beside the model if there is one, else calibrate here
   evaluation_options evaluation{};
 };
 
-/// Loads once, runs many policies. `run` may be called from several threads at once.
+/// Loads once, runs many policies. On the CPU, `run` may be called from several threads at once; on a GPU, the runs
+/// would take each other's time.
 class session {
  public:
-  /// @throws buddy::config_error when a file, a name or a size is not possible
+  /// @throws buddy::config_error when a file, a name or a size is not possible, or there is no such backend here
   explicit session(session_options const& options);
+  session(session const&) = delete;
+  session& operator=(session const&) = delete;
+  ~session() = default;
 
   /// Makes the profile ready when one of the policies needs it; call it before the first `run`.
   /// @throws buddy::config_error when one of them cannot be computed
@@ -53,16 +69,22 @@ class session {
   [[nodiscard]] buddy::model_shape charged_model() const noexcept;
 
  private:
+  struct outcome;
+  [[nodiscard]] outcome decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
+                               buddy::trace_recorder* recorder) const;
+
   session_options options_;
   hardware machine_;
   weights model_;
   charged_shape shape_;
   std::vector<sequence> evaluation_;
+  std::shared_ptr<device_model const> device_;  // null on the CPU; of `model_`, which must not move
   evaluation_logits exact_;
   std::optional<buddy::profile> profile_;
 };
 
-/// Runs all rows, several at a time; the results are in the order of the rows whatever the number of threads.
+/// Runs all rows, several at a time (on a GPU one after the other); the results are in the order of the rows whatever
+/// the number of threads.
 /// @param progress  told of each row that is done, one at a time
 [[nodiscard]] std::vector<run_result> run_rows(
     session const& s, std::vector<policy_settings> const& rows, std::uint32_t n_threads,

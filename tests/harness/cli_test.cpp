@@ -3,6 +3,7 @@
 /// The program as its user meets it.
 #include "catch.hpp"
 #include "cli_fixture.hpp"
+#include "harness/model/cuda/device_model.hpp"
 
 #include <buddy/io/profile_io.hpp>
 #include <buddy/io/trace_io.hpp>
@@ -68,6 +69,21 @@ TEST_CASE("run prints a summary and writes a result", "[harness][cli]") {
   CHECK(trace.top_k == 3);
   for (char const* part : {"policy drop_light", "cache ratio 0.375", "start cold", "text builtin", "seed 1"})
     CHECK(trace.source.find(part) != std::string::npos);
+}
+
+TEST_CASE("a backend that is not there is refused in one line, and nothing is written", "[harness][cli]") {
+  fixture const f;
+  auto const unknown = f.run_with({"run", "--backend", "gpu"});
+  CHECK(unknown.status == 2);
+  CHECK(unknown.err.find("one of cpu, cuda") != std::string::npos);
+  if (harness::why_no_device().empty()) return;  // there is a GPU: tests/harness_cuda
+  for (char const* command : {"run", "sweep", "demo"}) {
+    auto const o = f.run_with({command, "--backend", "cuda", "--json", f.file("none.json")});
+    CHECK(o.status == 2);
+    CHECK(o.out.empty());
+    CHECK(o.err == "buddy-harness: --backend cuda: " + harness::why_no_device() + "\n");
+    CHECK_FALSE(std::filesystem::exists(f.file("none.json")));
+  }
 }
 
 TEST_CASE("sweep writes a line for each row", "[harness][cli]") {

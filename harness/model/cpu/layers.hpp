@@ -45,6 +45,11 @@ class rope_table {
   /// @param head  [head_dim]
   void rotate(std::span<float> head, std::size_t position) const noexcept;
 
+  [[nodiscard]] std::span<float const> cosines() const noexcept {
+    return cosines_.all();
+  }  ///< [max_positions, head_dim / 2]
+  [[nodiscard]] std::span<float const> sines() const noexcept { return sines_.all(); }  ///< the same
+
  private:
   std::size_t half_;
   aligned_floats cosines_, sines_;  // [max_positions, head_dim / 2]

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fibers.hpp"
+#include "runtime_calls.hpp"
 
 #include <bit>
 #include <cmath>
@@ -15,21 +16,10 @@
 #define __shared__ static  // one block at a time
 #define __launch_bounds__(...)
 
-enum cudaError_t {
-  cudaSuccess,
-  cudaErrorInvalidValue,
-  cudaErrorMemoryAllocation,
-  cudaErrorInitializationError,
-  cudaErrorUnknown
-};
-using cudaStream_t = void*;
-enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor };
-inline cudaError_t cudaDeviceGetAttribute(int*, cudaDeviceAttr, int) { return cudaErrorInvalidValue; }
 struct cudaFuncAttributes {
   int ptxVersion;
 };
 inline cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, void (*)()) { return cudaErrorInvalidValue; }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
 
 struct float2 {
   float x, y;

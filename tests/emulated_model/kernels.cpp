@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels' own source, for fibers.
+#include "harness/model/cuda/kernels.cu"
