@@ -9,7 +9,7 @@ root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 build_packages=(cmake ninja-build g++ nlohmann-json3-dev libcli11-dev libeigen3-dev)
 test_packages=(catch2 libbenchmark-dev)
 test_extra_packages=(git clang clang-format-19 shellcheck python3-matplotlib) # a leg without its tool is skipped, and says so
-torch_packages=(libtorch-dev python3-torch) # only where the leg torch runs: with what they need, half a gigabyte
+torch_packages=(libtorch-dev libgloo-dev python3-torch) # only where the leg torch runs: with what they need, half a gigabyte
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -2,6 +2,7 @@
 // The operators against the library's scalar resolver, and against each other.
 #include "torch/random_tensors.hpp"
 #include "torch/torch_catch.hpp"
+#include "torch/words.hpp"
 
 #include <buddy/buddy.hpp>
 
@@ -86,19 +87,6 @@ Tensor stand_in_by_operator(Tensor const& ids, Tensor const& scores, Tensor cons
                              .typed<Tensor(Tensor const&, Tensor const&, Tensor const&)>();
   return op.call(ids, scores, slot_of);
 }
-
-/// What an error says, or nothing.
-template <class F>
-std::string words_of(F const& f) {
-  try {
-    f();
-  } catch (std::exception const& e) {
-    return e.what();
-  }
-  return {};
-}
-
-bool says(std::string const& words, std::string const& part) { return words.find(part) != std::string::npos; }
 
 }  // namespace
 
