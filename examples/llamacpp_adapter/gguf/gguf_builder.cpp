@@ -38,7 +38,7 @@ struct file_closer {
 using output = std::unique_ptr<std::FILE, file_closer>;
 
 void put(std::FILE* f, void const* bytes, std::size_t n, std::filesystem::path const& file) {
-  if (std::fwrite(bytes, 1, n, f) != n) throw buddy::config_error(file.string() + ": cannot be written");
+  if (n != 0 && std::fwrite(bytes, 1, n, f) != n) throw buddy::config_error(file.string() + ": cannot be written");
 }
 
 }  // namespace
