@@ -7,6 +7,7 @@
 #include <buddy/config.hpp>
 #include <buddy/policies/selection/cache_prior.hpp>
 #include <buddy/policies/selection/coactivation.hpp>
+#include <buddy/policies/selection/expected_error.hpp>
 #include <buddy/policies/selection/live_score.hpp>
 #include <buddy/policies/selection/none.hpp>
 #include <buddy/policies/selection/output_similarity.hpp>
@@ -33,7 +34,8 @@ struct any_selector {
     output_similarity,
     cache_prior,
     rank_window,
-    precision_by_mass
+    precision_by_mass,
+    expected_error
   };
 
   model chosen = model::none;
@@ -47,6 +49,7 @@ struct any_selector {
   buddy::selection::cache_prior cache_prior{};
   buddy::selection::rank_window rank_window{};
   buddy::selection::precision_by_mass precision_by_mass{};
+  buddy::selection::expected_error expected_error{};
 
  private:
   // First, since its return type is deduced.
@@ -71,6 +74,8 @@ struct any_selector {
         return question(rank_window);
       case model::precision_by_mass:
         return question(precision_by_mass);
+      case model::expected_error:
+        return question(expected_error);
       case model::none:
         break;
     }

@@ -106,12 +106,14 @@ void policy_flags::add_rules(CLI::App& command) {
                      s.rules.weights = one_of<weight_mode>("--weights", word,
                                                            {{"keep", weight_mode::keep}, {"own", weight_mode::own}});
                    });
-  add<std::string>(
-      command, "--order", "which miss is served first: router | lightest-first", [](auto& s, auto const& word) {
-        using buddy::budget_order;
-        s.rules.order = one_of<budget_order>(
-            "--order", word, {{"router", budget_order::router}, {"lightest-first", budget_order::lightest_first}});
-      });
+  add<std::string>(command, "--order", "which miss is served first: router | lightest-first | least-loss",
+                   [](auto& s, auto const& word) {
+                     using buddy::budget_order;
+                     s.rules.order = one_of<budget_order>("--order", word,
+                                                          {{"router", budget_order::router},
+                                                           {"lightest-first", budget_order::lightest_first},
+                                                           {"least-loss", budget_order::least_loss}});
+                   });
   add<std::string>(command, "--miss-lanes", "who takes the misses that would be fetched: fixed | fiddler | q-star",
                    [](auto& s, auto const& word) {
                      using buddy::lane_rule;
@@ -155,6 +157,18 @@ void policy_flags::add_budgets(CLI::App& command) {
                      [](auto& s, std::uint32_t x) { s.rules.admissions_per_layer = x; });
   add<std::uint32_t>(command, "--prefetch-width", "most copies ahead for one layer; 0: top-k",
                      [](auto& s, std::uint32_t x) { s.rules.prefetch_width = x; });
+}
+
+void policy_flags::add_losses(CLI::App& command) {
+  add<std::string>(command, "--max-loss",
+                   "expected_error: what may be lost, 1% of the bits per byte or 0.02 bits a byte",
+                   [](auto& s, auto const& text) { s.loss.promise = loss_promise::parse(text); });
+  add_switch(command, "--no-guard", "expected_error: the profile is believed, nothing is audited",
+             [](auto& s) { s.loss.guard = false; });
+  add<std::uint32_t>(command, "--slot-audits", "guard: replaced slots that are measured in 1000 tokens",
+                     [](auto& s, std::uint32_t x) { s.loss.slot_audits = x; });
+  add<std::uint32_t>(command, "--token-audits", "guard: tokens that are measured in 10000; 0: none",
+                     [](auto& s, std::uint32_t x) { s.loss.token_audits = x; });
 }
 
 void policy_flags::add_gate(CLI::App& command) {
@@ -208,6 +222,16 @@ void policy_flags::add_other_selectors(CLI::App& command) {
               [](auto& s, double x) { s.other.low_precision_ratio = x; });
 }
 
+void policy_flags::add_stand_ins(CLI::App& command) {
+  add<std::string>(command, "--stand-ins",
+                   "the profile's that are resident for every expert; their bytes come off the slots",
+                   [](auto& s, auto const& name) { s.loss.stand_ins = name; });
+  add_switch(command, "--free-stand-ins", "experiment: they cost no bytes",
+             [](auto& s) { s.loss.free_stand_ins = true; });
+  add_switch(command, "--buddies", "expected_error: residents may stand in too",
+             [](auto& s) { s.loss.buddies = true; });
+}
+
 void policy_flags::add_lists(CLI::App& command) {
   add<double>(command, "--alpha", "coactivation: coverage of the lists", [](auto& s, double x) { s.lists.alpha = x; });
   add<std::uint32_t>(command, "--k-max", "coactivation: longest list",
@@ -236,10 +260,12 @@ void policy_flags::add_all_but_eviction_to(CLI::App& command) {
   add_split(command);
   add_rules(command);
   add_budgets(command);
+  add_losses(command);
   add_gate(command);
   add_other_gates(command);
   add_other_selectors(command);
   add_lists(command);
+  add_stand_ins(command);
 }
 
 void policy_flags::apply(policy_settings& settings) const {

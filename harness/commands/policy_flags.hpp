@@ -41,10 +41,12 @@ class policy_flags {
   void add_split(CLI::App& command);
   void add_rules(CLI::App& command);
   void add_budgets(CLI::App& command);
+  void add_losses(CLI::App& command);
   void add_gate(CLI::App& command);
   void add_other_gates(CLI::App& command);
   void add_other_selectors(CLI::App& command);
   void add_lists(CLI::App& command);
+  void add_stand_ins(CLI::App& command);
 
   std::vector<std::function<void(policy_settings&)>> changes_;
   std::string split_trace_;

@@ -31,6 +31,8 @@ void session_flags::add_to(CLI::App& command) {
   command.add_option("--hardware", o.hardware, "machine whose time is modelled: a name or a .json file")
       ->capture_default_str();
   command.add_option("--shape", shape_, "model whose sizes are charged [deepseek-v2-lite; with cuda: reference]");
+  command.add_option("--record-bits", o.record_bits, "experts as the model has them, or rounded to 4 bits: 16 | 4")
+      ->capture_default_str();
   command.add_option("--profile", o.profile, "profile of the model; default: profile.safetensors beside it");
   command.add_option("--threads", n_threads_, "rows that run at once; 0: one for each core, 8 at most")
       ->capture_default_str();

@@ -126,7 +126,7 @@ void add_stand_ins(weights const& model, std::vector<sequence> const& set, stand
   routed_sample const check = sample_routing(model, checked);
   p.output_samples = samples_of(check, p.shape);
   progress("inputs of " + std::to_string(fit.n_tokens() + check.n_tokens()) + " tokens", watch.lap());
-  loss_meter const meter{model, first_predictions(set, options.loss_tokens)};
+  loss_meter const meter{model, first_predictions(checked, options.loss_tokens)};
   set_builder const builder{model, options, fit, check};
   p.stand_ins.clear();
   for (stand_in_spec const& spec : specs) {

@@ -9,8 +9,10 @@
 #include <buddy/cft.hpp>
 #include <buddy/cliff.hpp>
 #include <buddy/error.hpp>
+#include <buddy/stand_in_losses.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
@@ -82,15 +84,35 @@ std::uint64_t low_precision_bytes(policy_settings const& s, buddy::model_shape c
   return static_cast<std::uint64_t>(ratio * static_cast<double>(shape.expert_bytes)) * shape.n_keys();
 }
 
+std::uint64_t stand_in_bytes(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const& profile) {
+  std::uint64_t bytes = 0;
+  for (std::size_t l = 0; l != shape.n_layers; ++l) {
+    auto const& set = buddy::stand_ins_named(profile, stand_ins_of_layer(s, l));
+    bytes += charged_bytes(set, profile, shape) * shape.n_experts;
+  }
+  return bytes;
+}
+
 /// What is left beside that which is always resident, divided over the layers as the settings say.
-buddy::cache_budget divided(policy_settings const& s, buddy::model_shape const& shape, buddy::cache_budget budget) {
-  if (needs_low_precision(s)) budget = budget.less(low_precision_bytes(s, shape));
+buddy::cache_budget divided(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile,
+                            buddy::cache_budget budget) {
+  if (s.loss.free_stand_ins) return budget;
+  if (has_stand_ins(s)) {
+    budget = budget.less(stand_in_bytes(s, shape, *profile));
+  } else if (needs_low_precision(s)) {
+    budget = budget.less(low_precision_bytes(s, shape));
+  }
+  if (!s.loss.layer_slots.empty()) {
+    budget.layer_slots = s.loss.layer_slots;
+    return budget;
+  }
   budget.layer_slots = layer_slots(s, shape, budget.bytes);
   return budget;
 }
 
-buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape) {
-  return divided(s, shape, buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool));
+buddy::cache_budget make_budget(policy_settings const& s, buddy::model_shape const& shape,
+                                buddy::profile const* profile) {
+  return divided(s, shape, profile, buddy::cache_budget::from_ratio(shape, s.cache_ratio, s.pool));
 }
 
 buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::model_shape const& shape,
@@ -116,13 +138,14 @@ buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::mode
 harness_policy make_policy(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile,
                            buddy::cache_budget const& budget, std::optional<buddy::buddy_table> const& buddies,
                            std::vector<buddy::q16> const& layer_tau,
-                           buddy::view<buddy::view<float const> const> routers) {
+                           buddy::view<buddy::view<float const> const> routers, loss_tables const& losses) {
   component_source const from{s,
                               shape,
                               profile,
                               buddies ? buddies->ref() : buddy::buddy_table_ref{},
                               {layer_tau.data(), static_cast<std::uint32_t>(layer_tau.size())},
-                              routers};
+                              routers,
+                              losses};
   return {shape,
           make_cache(s, shape, profile, budget),
           find_named(predictors(), "predictor", s.predictor).make(from),
@@ -143,23 +166,31 @@ buddy::profile const* required(policy_settings const& s, buddy::model_shape cons
 
 }  // namespace
 
+std::uint64_t charged_bytes(buddy::stand_in_set const& set, buddy::profile const& profile,
+                            buddy::model_shape const& shape) {
+  double const share = static_cast<double>(set.record_bytes) / static_cast<double>(profile.shape.expert_bytes);
+  return static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(shape.expert_bytes)));
+}
+
 composed_policy::composed_policy(policy_settings const& settings, buddy::model_shape const& shape,
-                                 buddy::profile const* profile, buddy::view<buddy::view<float const> const> routers)
+                                 buddy::profile const* profile, buddy::view<buddy::view<float const> const> routers,
+                                 loss_tables const& losses)
     : composed_policy(settings, shape, profile,
-                      buddy::cache_budget::from_ratio(shape, settings.cache_ratio, settings.pool), routers) {}
+                      buddy::cache_budget::from_ratio(shape, settings.cache_ratio, settings.pool), routers, losses) {}
 
 composed_policy::composed_policy(policy_settings const& settings, buddy::model_shape const& shape,
                                  buddy::profile const* profile, buddy::cache_budget const& budget,
-                                 buddy::view<buddy::view<float const> const> routers)
+                                 buddy::view<buddy::view<float const> const> routers, loss_tables const& losses)
     : buddies_(make_buddies(settings, required(settings, shape, profile))),
       layer_tau_(make_layer_tau(settings, profile)),
-      policy_(make_policy(settings, shape, profile, divided(settings, shape, budget), buddies_, layer_tau_, routers)) {}
+      policy_(make_policy(settings, shape, profile, divided(settings, shape, profile, budget), buddies_, layer_tau_,
+                          routers, losses)) {}
 
 std::string cache_warning(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile) {
   if (s.eviction == "auto") return {};  // it leaves what collapses
   auto const make = find_named(evictions(), "eviction", s.eviction).make;
   auto const options = options_of(s, shape, required(s, shape, profile));
-  return buddy::cliff_warning(buddy::check_cliff<any_eviction>(shape, make_budget(s, shape), make, options),
+  return buddy::cliff_warning(buddy::check_cliff<any_eviction>(shape, make_budget(s, shape, profile), make, options),
                               s.eviction);
 }
 

@@ -55,7 +55,14 @@ void reroute(settings& s, char const* selector, std::uint32_t n_kept) {
   s.rules.refill_after = 0;
 }
 
-constexpr std::array<preset, 22> table{{
+/// Nothing is waited for: every miss is computed from what a plan keeps resident, and asks for a copy in the
+/// background.
+void stand_in(settings& s) {
+  substitute(s, "expected_error");
+  s.loss.stand_ins = "planned";
+}
+
+constexpr std::array<preset, 23> table{{
     {"all_resident", "every expert in fast memory: the upper bound", [](settings& s) { s.cache_ratio = 1.0; }},
     {"fetch", "per-layer LRU, every miss is fetched", [](settings&) {}},
     {"prefetch", "fetch, and copies ahead what usually follows",
@@ -121,6 +128,7 @@ constexpr std::array<preset, 22> table{{
        s.selector = "precision_by_mass";
        s.rules.refill_after = 0;
      }},
+    {"stand_in", "every miss is computed from a stand-in of the profile; a plan divides the bytes", stand_in},
     {"buddy", "every miss is served by a co-activation buddy: BuddyMoE without its gates",
      [](settings& s) { substitute(s, "coactivation"); }},
 }};

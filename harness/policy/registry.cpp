@@ -161,6 +161,15 @@ any_selector make_precision_by_mass(component_source const& from) {
                                 buddy::selection::precision_by_mass::fixed(s.full_mass, s.low_mass));
 }
 
+any_selector make_expected_error(component_source const& from) {
+  if (from.losses.errors.n_experts == 0)
+    throw buddy::config_error("selector expected_error needs expected losses, which a trace does not have");
+  any_selector any;
+  any.chosen = any_selector::model::expected_error;
+  any.expected_error = {from.losses.errors, from.losses.corrections};
+  return any;
+}
+
 using model = any_eviction::model;
 namespace evict = buddy::eviction;
 
@@ -234,7 +243,7 @@ constexpr std::array<named<sensitivity_maker>, 10> sensitivity_table{{
      make_adapmoe_gate},
 }};
 
-constexpr std::array<named<selector_maker>, 10> selector_table{{
+constexpr std::array<named<selector_maker>, 11> selector_table{{
     {"none", "no stand-in", make_plain_selector<any_selector::model::none>},
     {"random_resident", "any resident expert (control)", make_random_resident},
     {"coactivation", "BuddyMoE: the peer most often active together with the missing expert", make_coactivation},
@@ -247,6 +256,7 @@ constexpr std::array<named<selector_maker>, 10> selector_table{{
     {"rank_window", "the best resident, if fewer than --window experts are ranked before it", make_rank_window},
     {"precision_by_mass", "HOBBIT: by the share of heavier experts itself, a low-precision copy, nothing",
      make_precision_by_mass},
+    {"expected_error", "what is expected to lose least, with its price: for --order least-loss", make_expected_error},
 }};
 
 }  // namespace

@@ -11,6 +11,7 @@
 
 #include <buddy/buddy_table.hpp>
 #include <buddy/error.hpp>
+#include <buddy/expected_error.hpp>
 #include <buddy/model_shape.hpp>
 #include <buddy/profile.hpp>
 
@@ -20,6 +21,12 @@
 
 namespace harness {
 
+/// What stand-ins are expected to cost, and what corrects it; views that outlive the policy.
+struct loss_tables {
+  buddy::expected_error_ref errors{};
+  buddy::loss_corrections corrections{};
+};
+
 /// What a component may be made from.
 struct component_source {
   policy_settings const& settings;
@@ -28,6 +35,7 @@ struct component_source {
   buddy::buddy_table_ref buddies;                         ///< empty unless the selector has lists
   buddy::view<buddy::q16 const> layer_tau;                ///< [n_layers], or empty
   buddy::view<buddy::view<float const> const> routers{};  ///< [n_layers] of [n_experts, hidden_size], or empty
+  loss_tables losses{};                                   ///< empty unless the selector knows what stand-ins cost
 };
 
 /// A line of a table.

@@ -3,6 +3,8 @@
 /// All that the command line can say about a policy.
 #pragma once
 
+#include "harness/policy/loss_promise.hpp"
+
 #include <buddy/cache_budget.hpp>
 #include <buddy/cft.hpp>
 #include <buddy/neighbours.hpp>
@@ -45,6 +47,19 @@ struct rule_settings {
   double low_precision_ratio = 0.25;                           ///< precision_by_mass: bytes of a copy over the record's
 };
 
+/// Decisions by expected loss; for selector expected_error.
+struct loss_settings {
+  std::string stand_ins = "zero";            ///< of the profile: what is resident for every expert
+  std::vector<std::string> layer_stand_ins;  ///< [n_layers] of each layer instead, or empty
+  std::vector<std::uint32_t> layer_slots;    ///< [n_layers] slots beside these, or empty
+  bool free_stand_ins = false;               ///< their bytes do not come off the slots: an experiment
+  bool buddies = false;                      ///< residents may stand in too, where the profile has measured pairs
+  std::optional<loss_promise> promise;       ///< what may be lost; nothing: everything
+  bool guard = true;                         ///< audits keep the promise; else the profile's expectation alone
+  std::uint32_t slot_audits = 50;            ///< in 1000 tokens
+  std::uint32_t token_audits = 45;           ///< in 10000 tokens
+};
+
 struct policy_settings {
   std::string name;
   double cache_ratio = 0.5;  ///< share of each layer's experts that fit, in (0, 1]
@@ -75,6 +90,7 @@ struct policy_settings {
   std::uint16_t route_ahead = 0;                ///< layers before which next_gate decides the routing; 0: the router
   double half_life = 32.0;                      ///< lfu_decayed, steps
   std::uint64_t seed = 1;                       ///< random, random_resident
+  loss_settings loss{};                         ///< expected_error
   rule_settings other{};                        ///< of the selectors and gates of other engines
 };
 
@@ -92,10 +108,23 @@ struct policy_settings {
 /// Whether some misses are computed from a low-precision copy.
 [[nodiscard]] inline bool needs_low_precision(policy_settings const& s) { return s.selector == "precision_by_mass"; }
 
+/// Whether decisions read what stand-ins are expected to lose.
+[[nodiscard]] inline bool needs_losses(policy_settings const& s) { return s.selector == "expected_error"; }
+
+/// Which of the profile's stand-ins a layer has.
+[[nodiscard]] inline std::string const& stand_ins_of_layer(policy_settings const& s, std::size_t layer) {
+  return s.loss.layer_stand_ins.empty() ? s.loss.stand_ins : s.loss.layer_stand_ins[layer];
+}
+
+/// Whether something of the profile is resident beside the cache, to be computed in missing experts' places.
+[[nodiscard]] inline bool has_stand_ins(policy_settings const& s) {
+  return (needs_losses(s) || needs_low_precision(s)) && (s.loss.stand_ins != "zero" || !s.loss.layer_stand_ins.empty());
+}
+
 /// Whether the policy cannot be made without a profile of the model.
 [[nodiscard]] inline bool needs_profile(policy_settings const& s) {
   return s.warm || (s.learnt && s.predictor == "markov") || s.eviction == "static_top" || has_lists(s) ||
-         (s.sensitivity == "entropy_gate" && s.tau_percentile);
+         needs_losses(s) || has_stand_ins(s) || (s.sensitivity == "entropy_gate" && s.tau_percentile);
 }
 
 }  // namespace harness

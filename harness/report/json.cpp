@@ -89,7 +89,11 @@ json parameters_of(policy_settings const& s) {
           {"substitute_scale", s.other.substitute_scale},
           {"full_mass", s.other.full_mass},
           {"low_mass", s.other.low_mass},
-          {"low_precision_ratio", s.other.low_precision_ratio}};
+          {"low_precision_ratio", s.other.low_precision_ratio},
+          {"layer_stand_ins", s.loss.layer_stand_ins},
+          {"layer_slots", s.loss.layer_slots},
+          {"free_stand_ins", s.loss.free_stand_ins},
+          {"buddies", s.loss.buddies}};
 }
 
 json shares_of(run_result const& r) {
@@ -140,6 +144,7 @@ json quality_of(run_result const& r) {
   add("top1_agreement", r.text.has_value(), text.top1_agreement);
   add("task_accuracy_mean", !r.tasks.empty(), r.task_accuracy());
   add("task_accuracy_mean_exact", !r.tasks.empty(), r.task_accuracy_exact());
+  q["kl_nats_interval"] = r.text ? json{text.kl_interval.low, text.kl_interval.high} : json(nullptr);
   q["task_accuracy"] = accuracies(r, &task_metrics::accuracy);
   q["task_accuracy_exact"] = accuracies(r, &task_metrics::accuracy_exact);
   q["standard_error"] = errors;

@@ -3,12 +3,14 @@
 /// Feeds a profile builder.
 #include "harness/run/calibration.hpp"
 
+#include "harness/fidelity/self_text.hpp"
 #include "harness/run/output_similarity.hpp"
 #include "harness/run/stepped.hpp"
 
 #include <buddy/profile_builder.hpp>
 #include <buddy/routing.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -41,8 +43,24 @@ class observed_moe {
 
 }  // namespace
 
+std::vector<sequence> calibration_texts(weights const& model, calibration_options const& options) {
+  std::size_t const positions = model.config().max_positions;
+  if (options.text != "self") return calibration_set({options.text, true, options.n_tokens, options.seed}, positions);
+  std::uint32_t const n_written = options.n_tokens / 2;
+  auto const problems =
+      calibration_set({"none", true, std::max(1U, options.n_tokens - n_written), options.seed}, positions);
+  auto const begun = calibration_set({"builtin", false, options.n_tokens, options.seed}, positions);
+  auto const written = self_written(model, begun, n_written, options.seed);
+  std::vector<sequence> set;
+  for (std::size_t i = 0; i < std::max(written.size(), problems.size()); ++i) {
+    if (i < written.size()) set.push_back(written[i]);
+    if (i < problems.size()) set.push_back(problems[i]);
+  }
+  return set;
+}
+
 buddy::profile calibrate(weights const& model, calibration_options const& options) {
-  auto const set = calibration_set({options.text, true, options.n_tokens, options.seed}, model.config().max_positions);
+  auto const set = calibration_texts(model, options);
   buddy::profile_builder builder{model.shape(), model.identity()};
   for (std::uint16_t l = 0; l != model.config().n_layers; ++l) {
     auto const rows = model.layer(l).router;

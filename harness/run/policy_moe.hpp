@@ -3,6 +3,7 @@
 /// Between the decoder and the policy: each layer's routing becomes a plan, the plan becomes experts to run and time.
 #pragma once
 
+#include "harness/fidelity/served_stand_ins.hpp"
 #include "harness/model/cpu/decoder.hpp"
 #include "harness/run/early_router.hpp"
 
@@ -34,6 +35,9 @@ class policy_moe {
   /// From now on routers decide layers before their own, see `early_router`.
   void route_ahead(early_router router) { early_router_ = std::move(router); }
 
+  /// From now on what stands in is computed with these. @param all  must outlive this
+  void serve(served_stand_ins const& all) noexcept { stand_ins_ = &all; }
+
   void begin_sequence() noexcept {
     policy_->begin_sequence();
     if (recorder_ != nullptr) recorder_->begin_sequence();
@@ -56,11 +60,21 @@ class policy_moe {
     buddy::layer_plan const& plan = policy_->resolve(layer, r);
     host_->run_layer(*policy_, plan);
     std::size_t n = 0;
-    for (buddy::assignment const& a : plan.assignments) uses_[n++] = {a.expert, a.weight, slot_of(a)};
+    for (buddy::assignment const& a : plan.assignments) uses_[n++] = {a.expert, a.weight, slot_of(a), is_replaced(a)};
     return {uses_.data(), n};
   }
 
+  /// @pre `serve` was called, or no plan names a surrogate or a low-precision copy
+  void add_stand_in(std::uint16_t layer, expert_use const& use, std::span<float const> input,
+                    std::span<float> sum) const noexcept {
+    stand_ins_->add(layer, use, input, sum);
+  }
+
  private:
+  [[nodiscard]] static bool is_replaced(buddy::assignment const& a) noexcept {
+    return a.how == buddy::resolution::surrogate || a.how == buddy::resolution::low_precision;
+  }
+
   template <class T>
   static buddy::view<T const> of(std::span<T const> x) {
     return {x.data(), static_cast<std::uint32_t>(x.size())};
@@ -77,6 +91,7 @@ class policy_moe {
   Host* host_;
   buddy::trace_recorder* recorder_;
   std::optional<early_router> early_router_;
+  served_stand_ins const* stand_ins_ = nullptr;
   std::array<expert_use, buddy::max_top_k> uses_{};
 };
 

@@ -3,6 +3,7 @@
 /// Loads, runs, measures.
 #include "harness/run/session.hpp"
 
+#include "harness/fidelity/planned_bytes.hpp"
 #include "harness/policy/compose.hpp"
 #include "harness/run/calibration.hpp"
 #include "harness/run/device_run.hpp"
@@ -12,6 +13,7 @@
 
 #include <buddy/io/mapped_file.hpp>
 #include <buddy/io/profile_io.hpp>
+#include <buddy/stand_in_losses.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -28,7 +30,7 @@ namespace {
 /// Attention matrices and router of one layer, and its share of the output matrix, at the stored precision.
 charged_shape own_shape(weights const& model) {
   model_config const& c = model.config();
-  std::uint64_t const weight_bytes = model.expert_bytes() / c.expert_parameters();
+  std::uint64_t const weight_bytes = std::max<std::uint64_t>(2, model.expert_bytes() / c.expert_parameters());
   std::uint64_t const layer = c.hidden_size * (2 * c.q_size() + 2 * c.kv_size() + c.n_experts);
   std::uint64_t const head = std::uint64_t{c.vocab_size} * c.hidden_size;
   return {"reference", c.n_layers, model.expert_bytes(), (layer + head / c.n_layers) * weight_bytes};
@@ -54,9 +56,29 @@ void add_quality(run_result& r, std::vector<sequence> const& set, evaluation_log
   r.tasks = summarise_tasks(scores);
 }
 
+buddy::expected_errors expected_losses(policy_settings const& settings, buddy::profile const& profile) {
+  auto const of_layer = [&](std::uint16_t l) -> buddy::stand_in_set const& {
+    return buddy::stand_ins_named(profile, stand_ins_of_layer(settings, l));
+  };
+  return buddy::losses_of(profile, of_layer, settings.loss.buddies);
+}
+
 std::string folder_name(std::filesystem::path const& folder) {
   auto const name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
   return name.string();
+}
+
+weights load_model(session_options const& options) {
+  if (options.record_bits != 16 && options.record_bits != 4) throw buddy::config_error("--record-bits must be 16 or 4");
+  weights model = weights::load(options.model);
+  if (options.record_bits == 4) model.round_experts();
+  return model;
+}
+
+/// Records of 4 bits have 5 bits a weight with their scales and minima, where the shape has 16.
+charged_shape charged(charged_shape shape, session_options const& options) {
+  if (options.record_bits == 4 && shape.name != "reference") shape.expert_bytes = shape.expert_bytes * 5 / 16;
+  return shape;
 }
 
 /// Before anything is loaded. A file that was named is there, even when no policy turns out to need it.
@@ -75,8 +97,8 @@ session_options checked(session_options const& options) {
 session::session(session_options const& options)
     : options_{checked(options)},
       machine_{load_hardware(options.hardware)},
-      model_{weights::load(options.model)},
-      shape_{find_shape(options.shape, own_shape(model_))},
+      model_{load_model(options)},
+      shape_{charged(find_shape(options.shape, own_shape(model_)), options)},
       evaluation_{evaluation_set(options.evaluation, model_.config().max_positions)},
       device_{options.backend == backend_kind::cuda ? std::make_shared<device_model const>(model_) : nullptr},
       exact_{exact_logits(model_, device_.get(), evaluation_)} {}
@@ -89,10 +111,15 @@ buddy::model_shape session::charged_model() const noexcept {
 
 void session::prepare(std::vector<policy_settings> const& policies) {
   for (policy_settings const& s : policies) {
-    if (needs_low_precision(s))
+    if (device_ != nullptr && has_stand_ins(s))
+      throw buddy::config_error("policy '" + s.name + "' computes stand-ins, which --backend cuda does not");
+    if (needs_low_precision(s) && !has_stand_ins(s))
       throw buddy::config_error("policy '" + s.name +
-                                "' uses low-precision copies, which the model here does not have");
+                                "' uses low-precision copies, which the model here does not have: name some with "
+                                "--stand-ins");
   }
+  if (!plan_trace_ && std::any_of(policies.begin(), policies.end(), is_planned))
+    plan_trace_ = calibration_trace(model_, options_.evaluation.n_tokens, options_.evaluation.seed);
   if (profile_ || std::none_of(policies.begin(), policies.end(), needs_profile)) return;
   std::filesystem::path file = options_.profile;
   auto const beside = options_.model / "profile.safetensors";
@@ -109,7 +136,7 @@ void session::prepare(std::vector<policy_settings> const& policies) {
 std::vector<std::string> session::warnings(std::vector<policy_settings> const& policies) const {
   std::vector<std::string> all;
   for (policy_settings const& settings : policies) {
-    std::string const text = cache_warning(settings, charged_model(), profile_ ? &*profile_ : nullptr);
+    std::string const text = cache_warning(planned(settings), charged_model(), profile_ ? &*profile_ : nullptr);
     if (!text.empty() && std::find(all.begin(), all.end(), text) == all.end()) all.push_back(text);
   }
   return all;
@@ -132,15 +159,27 @@ session::outcome session::decode(policy_settings const& settings, composed_polic
   }
   offload_clock clock{machine_, shape_};
   policy_moe moe{composed.policy(), clock, recorder};
+  std::optional<served_stand_ins> stand_ins;
+  if (has_stand_ins(settings)) moe.serve(stand_ins.emplace(settings, *profile_, model_));
   if (early) moe.route_ahead(std::move(*early));
   evaluation_logits logits = logits_of(model_, evaluation_, moe);
   return {std::move(logits), clock.totals(), std::nullopt};
 }
 
-run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
+policy_settings session::planned(policy_settings const& settings) const {
+  if (!is_planned(settings) || !plan_trace_) return settings;
+  auto const plan = plan_bytes(*profile_, charged_model(), *plan_trace_, settings.cache_ratio, 0.0);
+  return with_plan(settings, plan, *profile_);
+}
+
+run_result session::run(policy_settings const& given, buddy::trace_recorder* recorder) const {
+  policy_settings const settings = planned(given);
   auto const routers = model_.routers();
   router_rows const rows{routers.data(), static_cast<std::uint32_t>(routers.size())};
-  composed_policy composed{priced(settings, machine_, shape_), charged_model(), profile_ ? &*profile_ : nullptr, rows};
+  std::optional<buddy::expected_errors> losses;
+  if (needs_losses(settings)) losses = expected_losses(settings, *profile_);
+  composed_policy composed{priced(settings, machine_, shape_), charged_model(), profile_ ? &*profile_ : nullptr, rows,
+                           losses ? loss_tables{losses->ref(), {}} : loss_tables{}};
   outcome const decoded = decode(settings, composed, rows, recorder);
 
   run_result r;

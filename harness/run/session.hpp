@@ -13,6 +13,7 @@
 #include "harness/sim/hardware.hpp"
 
 #include <buddy/profile.hpp>
+#include <buddy/routing_trace.hpp>
 #include <buddy/trace_recorder.hpp>
 
 #include <cstdint>
@@ -39,6 +40,7 @@ struct session_options {
   std::filesystem::path model = std::filesystem::path{BUDDY_SOURCE_DIR} / "models" / "reference";
   std::string hardware = "rtx4090-pcie4";
   std::string shape = "deepseek-v2-lite";  ///< "reference" where a GPU runs the model
+  std::uint32_t record_bits = 16;          ///< 16: experts as the file has them; 4: rounded to 4 bits, and charged so
   std::string profile;  ///< file; empty: the one beside the model if there is one, else calibrate here
   evaluation_options evaluation{};
 };
@@ -69,6 +71,8 @@ class session {
   [[nodiscard]] buddy::model_shape charged_model() const noexcept;
 
  private:
+  /// The settings with a plan of the bytes where they ask for one. @pre prepared
+  [[nodiscard]] policy_settings planned(policy_settings const& settings) const;
   struct outcome;
   [[nodiscard]] outcome decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
                                buddy::trace_recorder* recorder) const;
@@ -81,6 +85,7 @@ class session {
   std::shared_ptr<device_model const> device_;  // null on the CPU; of `model_`, which must not move
   evaluation_logits exact_;
   std::optional<buddy::profile> profile_;
+  std::optional<buddy::routing_trace> plan_trace_;  // when a policy asks for a plan
 };
 
 /// Runs all rows, several at a time (on a GPU one after the other); the results are in the order of the rows whatever

@@ -4,6 +4,7 @@
 #include "harness/tasks/quality.hpp"
 
 #include <buddy/assert.hpp>
+#include <buddy/splitmix64.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -68,6 +69,16 @@ std::map<std::string, std::vector<sequence_score>> by_domain(std::span<sequence_
   return groups;
 }
 
+interval kl_interval(std::span<sequence_score const> texts) {
+  std::vector<double> nats;
+  std::vector<double> n;
+  for (sequence_score const& s : texts) {
+    nats.push_back(s.kl_nats);
+    n.push_back(s.n_predictions);
+  }
+  return bootstrap(nats, n);
+}
+
 text_metrics summarise(std::span<sequence_score const> texts) {
   auto const per_byte = [&](auto part) {
     return ratio_of(texts, part, [](sequence_score const& s) { return s.n_predictions; });
@@ -76,6 +87,7 @@ text_metrics summarise(std::span<sequence_score const> texts) {
           per_byte([](sequence_score const& s) { return s.bits_exact; }),
           per_byte([](sequence_score const& s) { return s.bits - s.bits_exact; }),
           per_byte([](sequence_score const& s) { return s.kl_nats; }),
+          kl_interval(texts),
           per_byte([](sequence_score const& s) { return s.agreements; })};
 }
 
@@ -125,6 +137,26 @@ estimate ratio(std::span<double const> part, std::span<double const> whole) {
   for (std::size_t i = 0; i != part.size(); ++i) squares += std::pow(part[i] - mean * whole[i], 2);
   auto const n = static_cast<double>(part.size());
   return {mean, std::sqrt(n / (n - 1.0) * squares) / total};
+}
+
+interval bootstrap(std::span<double const> part, std::span<double const> whole) {
+  BUDDY_ASSERT(part.size() == whole.size() && !part.empty());
+  constexpr std::size_t n_draws = 1000;
+  auto const n = static_cast<std::uint32_t>(part.size());
+  std::vector<double> ratios;
+  std::uint64_t drawn = 0;
+  for (std::size_t d = 0; d != n_draws; ++d) {
+    double sum = 0.0;
+    double of = 0.0;
+    for (std::uint32_t i = 0; i != n; ++i) {
+      std::uint32_t const at = buddy::below(buddy::splitmix64(drawn++), n);
+      sum += part[at];
+      of += whole[at];
+    }
+    ratios.push_back(of > 0.0 ? sum / of : 0.0);
+  }
+  std::sort(ratios.begin(), ratios.end());
+  return {ratios[n_draws / 40], ratios[n_draws - 1 - n_draws / 40]};
 }
 
 text_metrics summarise_text(std::span<sequence_score const> scores) {

@@ -57,12 +57,21 @@ struct estimate {
 /// @pre part.size() == whole.size(), and sum(whole) > 0
 [[nodiscard]] estimate ratio(std::span<double const> part, std::span<double const> whole);
 
+/// Where a ratio of sums lies in 95 % of samples of as many sequences, drawn with replacement: a block bootstrap whose
+/// blocks are the sequences. The same draws for the same number of sequences. @pre as `ratio`
+struct interval {
+  double low{};
+  double high{};
+};
+[[nodiscard]] interval bootstrap(std::span<double const> part, std::span<double const> whole);
+
 /// Of all text sequences given.
 struct text_metrics {
   estimate bits_per_byte;
   estimate bits_per_byte_exact;
   estimate change;  ///< bits per byte of the run less the exact one, sequence by sequence
   estimate kl_nats;
+  interval kl_interval;  ///< of kl_nats
   estimate top1_agreement;
 };
 

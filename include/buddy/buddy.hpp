@@ -69,6 +69,7 @@
 #include <buddy/routing_trace.hpp>
 #include <buddy/slot_cache.hpp>
 #include <buddy/stand_in_losses.hpp>
+#include <buddy/stand_in_planner.hpp>
 #include <buddy/stand_ins/low_bit.hpp>
 #include <buddy/stand_ins/low_rank.hpp>
 #include <buddy/stand_ins/mean_output.hpp>

@@ -31,6 +31,17 @@ namespace buddy::inline v0 {
   return it == p.stand_ins.end() ? nullptr : &*it;
 }
 
+/// The profile's stand-ins of that name.
+/// @throws config_error when there are none; the message lists those there are
+[[nodiscard]] inline stand_in_set const& stand_ins_named(profile const& p, std::string_view name) {
+  if (stand_in_set const* const set = find_stand_ins(p, name); set != nullptr) return *set;
+  std::string known;
+  for (stand_in_set const& s : p.stand_ins) known += (known.empty() ? "" : "; ") + s.name;
+  std::string const text =
+      "the profile has no stand-ins '" + std::string(name) + "'; it has: " + (known.empty() ? "none" : known);
+  detail::throw_config_error(text.c_str());
+}
+
 namespace detail {
 
 inline void add_layer(expected_errors& errors, profile const& p, stand_in_set const& set, std::uint16_t l) {
@@ -76,15 +87,8 @@ template <std::invocable<std::uint16_t> OfLayer>
 /// The same with one kind for all layers.
 /// @throws config_error also when the profile has none of that name; the message lists those it has
 [[nodiscard]] inline expected_errors losses_of(profile const& p, std::string_view name, bool with_buddies = true) {
-  stand_in_set const* const set = find_stand_ins(p, name);
-  if (set == nullptr) {
-    std::string known;
-    for (stand_in_set const& s : p.stand_ins) known += (known.empty() ? "" : "; ") + s.name;
-    std::string const text =
-        "the profile has no stand-ins '" + std::string(name) + "'; it has: " + (known.empty() ? "none" : known);
-    detail::throw_config_error(text.c_str());
-  }
-  return losses_of(p, [&](std::uint16_t) -> stand_in_set const& { return *set; }, with_buddies);
+  stand_in_set const& set = stand_ins_named(p, name);
+  return losses_of(p, [&](std::uint16_t) -> stand_in_set const& { return set; }, with_buddies);
 }
 
 }  // namespace buddy::inline v0

@@ -139,6 +139,27 @@ TEST_CASE("no eviction policy that is told about the model allocates after const
   CHECK(allocations_of_cache<buddy::eviction::belady>(future) == 0);
 }
 
+TEST_CASE("stand-ins and expected losses allocate nothing", "[allocation][stand_in]") {
+  using namespace buddy::stand_ins;
+  constexpr expert_size size{64, 16};
+  packed_format const few{2, 32};
+  auto const format = low_bit::format(size, few, few, true);
+  std::vector<std::uint8_t> record(format.bytes(size), 1);
+  std::vector<float> const x(64, 0.5F);
+  std::vector<float> y(64, 0.0F);
+  low_bit const copy{format, size, record.data()};
+  buddy::expected_errors errors{{2, 4, 2, 1}};
+  errors.add_buddies();
+  auto const ref = errors.ref();
+  std::uint64_t const before = allocations;
+  copy.add(0.5F, x.data(), y.data());
+  std::uint64_t const sum =
+      buddy::loss_ub(ref.stand_in_of({1, 3}).full_loss_ub, 1000) + ref.buddy_loss({0, 1}, 2).scale_q16;
+  std::uint64_t const after = allocations;
+  CHECK(after == before);
+  CHECK(sum != 0);
+}
+
 TEST_CASE("no verb of the hot path can throw", "[allocation][policy]") {
   using policy = buddy::policy<buddy::slot_cache<buddy::eviction::lru_token>, buddy::prediction::markov,
                                buddy::sensitivity::entropy_gate, buddy::selection::coactivation>;

@@ -8,6 +8,7 @@
 #include "harness/policy/registry.hpp"
 
 #include <buddy/error.hpp>
+#include <buddy/expected_error.hpp>
 #include <buddy/policies/buddymoe.hpp>
 #include <buddy/profile_builder.hpp>
 #include <buddy/splitmix64.hpp>
@@ -109,11 +110,13 @@ std::string message_of(Call const& call) {
 
 TEST_CASE("every preset composes and runs, and stays what it says", "[harness][presets]") {
   auto const profile = drawn_profile();
+  buddy::expected_errors const known{shape, 1000};
   for (harness::preset const& p : harness::presets()) {
     INFO(p.name);
     auto settings = harness::preset_settings(p.name);
     CHECK(settings.name == p.name);
-    harness::composed_policy composed{settings, shape, &profile};
+    if (settings.loss.stand_ins == "planned") settings.loss.stand_ins = "zero";  // a plan is made before
+    harness::composed_policy composed{settings, shape, &profile, {}, {known.ref(), {}}};
     auto const plans = decisions(composed.policy());
     CHECK(plans.size() == 200 * 2 * 4);
     CHECK(composed.policy().cache().audit());
@@ -274,13 +277,40 @@ TEST_CASE("low-precision copies take their bytes from the slots", "[harness][pre
   CHECK(contains(message_of([&] { harness::composed_policy{settings, shape, nullptr}; }), "low-precision-ratio"));
 }
 
+TEST_CASE("stand-ins of the profile take their bytes from the slots", "[harness][presets]") {
+  // Half of 24 records of 100 bytes are 1200; 20 of the 80 bytes that a record had in the profile are 25 of 100.
+  auto profile = drawn_profile();
+  profile.shape.expert_bytes = 80;
+  profile.output_samples.assign(shape.n_keys(), 1);
+  profile.stand_ins.push_back({"copy", buddy::resolution::low_precision, 20, {}, {}, {}});
+  buddy::expected_errors const known{shape, 1000};
+  auto settings = harness::preset_settings("stand_in");
+  settings.loss.stand_ins = "copy";
+  auto const slots = [&] {
+    return harness::composed_policy{settings, shape, &profile, {}, {known.ref(), {}}}.policy().cache().capacity();
+  };
+  CHECK(slots() == 6);
+  settings.loss.free_stand_ins = true;
+  CHECK(slots() == 12);
+  settings.loss.free_stand_ins = false;
+  settings.loss.layer_stand_ins = {"copy", "copy"};
+  settings.loss.layer_slots = {1, 5};
+  CHECK(slots() == 6);
+  settings.loss.layer_slots = {1, 6};  // 600 + 700 bytes
+  CHECK_FALSE(message_of(slots).empty());
+  settings.loss.layer_stand_ins = {"copy", "other"};
+  CHECK(contains(message_of(slots), "no stand-ins 'other'; it has: copy"));
+}
+
 TEST_CASE("each table finds its own names", "[harness][presets]") {
+  buddy::expected_errors const known{shape};
   auto const profile = drawn_profile();
   auto const settings = harness::preset_settings("fetch");
   std::vector<float> const router(shape.n_experts, 1.0F);  // hidden size 1
   std::vector<buddy::view<float const>> const routers(shape.n_layers, {router.data(), shape.n_experts});
-  harness::component_source const from{settings, shape, &profile,
-                                       {},       {},    {routers.data(), static_cast<std::uint32_t>(routers.size())}};
+  harness::component_source const from{
+      settings,         shape, &profile, {}, {}, {routers.data(), static_cast<std::uint32_t>(routers.size())},
+      {known.ref(), {}}};
   for (auto const& line : harness::predictors()) CHECK(line.make(from).name() == line.name);
   for (auto const& line : harness::sensitivities()) CHECK(line.make(from).name() == line.name);
   for (auto const& line : harness::selectors()) CHECK(line.make(from).name() == line.name);
