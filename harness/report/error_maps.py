@@ -53,7 +53,8 @@ def row_correlations(errors, counts, samples):
         if samples[i] == 0:
             continue
         others = numpy.arange(len(row)) != i
-        found.append(rank_correlation(-row[others], counts[i][others]))
+        if len(set(row[others])) > 1 and len(set(counts[i][others])) > 1:
+            found.append(rank_correlation(-row[others], counts[i][others]))
     return numpy.array(found)
 
 

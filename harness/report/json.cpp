@@ -53,6 +53,7 @@ json config_of(policy_settings const& s) {
           {"admissions_per_layer", s.rules.admissions_per_layer},
           {"over_cap", buddy::to_string(s.rules.over_cap)},
           {"refill_bytes_per_step", s.rules.refill_bytes_per_step},
+          {"stand_ins", s.loss.stand_ins},
           {"warm", s.warm},
           {"saved_residents", s.residents.size()}};
 }
