@@ -20,6 +20,8 @@ void add_demo_command(CLI::App& program, command_action& action);
 void add_generate_command(CLI::App& program, command_action& action);
 void add_replay_command(CLI::App& program, command_action& action);
 void add_convert_command(CLI::App& program, command_action& action);
+void add_guard_command(CLI::App& program, command_action& action);
+void add_pareto_command(CLI::App& program, command_action& action);
 void add_plan_command(CLI::App& program, command_action& action);
 void add_report_command(CLI::App& program, command_action& action);
 

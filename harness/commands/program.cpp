@@ -55,6 +55,8 @@ int parse_and_run(int argc, char const* const* argv) {
   add_generate_command(program, action);
   add_replay_command(program, action);
   add_convert_command(program, action);
+  add_pareto_command(program, action);
+  add_guard_command(program, action);
   add_plan_command(program, action);
   add_report_command(program, action);
   refuse_empty_values(program);

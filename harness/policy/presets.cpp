@@ -55,6 +55,18 @@ void reroute(settings& s, char const* selector, std::uint32_t n_kept) {
   s.rules.refill_after = 0;
 }
 
+/// One number decides: misses are replaced where that costs least for the time it saves, as much as the promise allows.
+/// Only what is fetched enters; who is asked for often stays, served by a stand-in or not.
+void bounded(settings& s) {
+  s.sensitivity = "always";
+  s.selector = "expected_error";
+  s.eviction = "lfu_decayed";
+  s.half_life = 128;
+  s.rules.order = buddy::budget_order::least_loss;
+  s.rules.refill_after = 0;
+  s.loss.promise = loss_promise{0.01, true};
+}
+
 /// Nothing is waited for: every miss is computed from what a plan keeps resident, and asks for a copy in the
 /// background.
 void stand_in(settings& s) {
@@ -62,7 +74,7 @@ void stand_in(settings& s) {
   s.loss.stand_ins = "planned";
 }
 
-constexpr std::array<preset, 23> table{{
+constexpr std::array<preset, 24> table{{
     {"all_resident", "every expert in fast memory: the upper bound", [](settings& s) { s.cache_ratio = 1.0; }},
     {"fetch", "per-layer LRU, every miss is fetched", [](settings&) {}},
     {"prefetch", "fetch, and copies ahead what usually follows",
@@ -131,6 +143,7 @@ constexpr std::array<preset, 23> table{{
     {"stand_in", "every miss is computed from a stand-in of the profile; a plan divides the bytes", stand_in},
     {"buddy", "every miss is served by a co-activation buddy: BuddyMoE without its gates",
      [](settings& s) { substitute(s, "coactivation"); }},
+    {"bounded", "replaces what loses least, up to --max-loss; a guard keeps the promise", bounded},
 }};
 
 }  // namespace

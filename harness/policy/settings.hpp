@@ -56,8 +56,9 @@ struct loss_settings {
   bool buddies = false;                      ///< residents may stand in too, where the profile has measured pairs
   std::optional<loss_promise> promise;       ///< what may be lost; nothing: everything
   bool guard = true;                         ///< audits keep the promise; else the profile's expectation alone
-  std::uint32_t slot_audits = 50;            ///< in 1000 tokens
-  std::uint32_t token_audits = 45;           ///< in 10000 tokens
+  std::optional<double> link;                ///< loss of a token over its slots'; nothing: from calibration text
+  std::uint32_t slot_audits = 30;            ///< in 1000 tokens
+  std::uint32_t token_audits = 10;           ///< in 10000 tokens
 };
 
 struct policy_settings {

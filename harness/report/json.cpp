@@ -30,6 +30,10 @@ char const* name_of(buddy::lane_rule r) {
   return std::array{"fixed", "fiddler", "q-star"}[static_cast<std::size_t>(r)];
 }
 
+char const* order_name(buddy::budget_order o) {
+  return std::array{"router", "lightest-first", "least-loss"}[static_cast<std::size_t>(o)];
+}
+
 json config_of(policy_settings const& s) {
   return {{"eviction", s.eviction},
           {"pool", s.pool == buddy::pool_layout::global ? "global" : "per-layer"},
@@ -42,7 +46,7 @@ json config_of(policy_settings const& s) {
           {"on_refused", buddy::to_string(s.rules.on_refused)},
           {"exact", s.rules.exact},
           {"rho", s.rules.rho},
-          {"order", s.rules.order == buddy::budget_order::router ? "router" : "lightest-first"},
+          {"order", order_name(s.rules.order)},
           {"beta", or_null(s.rules.beta)},
           {"replacement_ratio", s.rules.replacement_ratio},
           {"ratio_window", s.rules.ratio_window},
@@ -54,6 +58,7 @@ json config_of(policy_settings const& s) {
           {"over_cap", buddy::to_string(s.rules.over_cap)},
           {"refill_bytes_per_step", s.rules.refill_bytes_per_step},
           {"stand_ins", s.loss.stand_ins},
+          {"max_loss", s.loss.promise ? json(s.loss.promise->text()) : json(nullptr)},
           {"warm", s.warm},
           {"saved_residents", s.residents.size()}};
 }
@@ -214,6 +219,27 @@ void add_counts(json& out, run_result const& r) {
                    {"background_cancelled", r.time.background_cancelled}};
 }
 
+json estimate_of(buddy::loss_estimate const& e) {
+  return {{"mean_ub", e.mean_ub}, {"error_ub", e.error_ub}, {"audits", e.n_audits}, {"tokens", e.n_tokens}};
+}
+
+/// What was promised, in micro-bits a token, and what the guard knows at the end.
+json guard_of(run_result const& r) {
+  if (!r.guard) return nullptr;
+  guard_report const& g = *r.guard;
+  return {{"max_loss", r.settings.loss.promise->text()},
+          {"target_ub", g.target_ub},
+          {"allowed_ub", g.status.allowed_ub},
+          {"link", static_cast<double>(g.status.link_q16) / 65536.0},
+          {"slots", estimate_of(g.status.slots)},
+          {"tokens", estimate_of(g.status.tokens)},
+          {"slot_audits", g.audits.slots},
+          {"token_audits", g.audits.tokens},
+          {"time_share", static_cast<double>(g.audit_ns) / static_cast<double>(r.time.elapsed_ns)},
+          {"drifts", g.status.drifts},
+          {"alarms", g.status.alarms}};
+}
+
 }  // namespace
 
 json to_json(run_result const& result) {
@@ -222,6 +248,7 @@ json to_json(run_result const& result) {
   add_time(out, result);
   add_counts(out, result);
   out["quality"] = quality_of(result);
+  out["guard"] = guard_of(result);
   return out;
 }
 

@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import matplotlib.ticker
 import numpy
 
+from pareto import pareto
 from results import loss_percent, number_at
 
 RESOLUTIONS = ("own", "buddy", "surrogate", "low_precision", "host", "fetch", "drop")
@@ -161,6 +162,7 @@ def draw(rows, profile):
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "buddy"  # equal input, equal file
     pictures = [
+        ("pareto", "Speed against loss, by method", pareto(rows)),
         ("speed-against-quality", "Speed against quality", speed_against_quality(rows)),
         ("shares", "How routed slots end", share_bars(rows)),
     ]

@@ -6,6 +6,7 @@
 #include "harness/report/auto_report.hpp"
 #include "harness/report/text_table.hpp"
 
+#include <buddy/expected_error.hpp>
 #include <buddy/resolution.hpp>
 
 #include <cmath>
@@ -120,6 +121,24 @@ void print_quality(std::ostream& out, run_result const& r) {
         << x.n_answers << " problems)\n";
 }
 
+void print_guard(std::ostream& out, run_result const& r) {
+  if (!r.guard) return;
+  guard_report const& g = *r.guard;
+  auto const bits = [](std::uint64_t ub) { return fixed(static_cast<double>(ub) / buddy::micro_bits, 5); };
+  out << "guard:\n"
+      << "  promised, bits per byte    " << bits(g.target_ub) << " (" << r.settings.loss.promise->text()
+      << "), allowed at the end " << bits(g.status.allowed_ub) << '\n'
+      << "  audited                    " << g.audits.slots << " slots, " << g.audits.tokens
+      << " tokens: " << percent(static_cast<double>(g.audit_ns) / static_cast<double>(r.time.elapsed_ns), 2)
+      << " of the modelled time\n"
+      << "  realised by slots          " << bits(g.status.slots.mean_ub) << " +- " << bits(g.status.slots.error_ub)
+      << '\n'
+      << "  realised by tokens         " << bits(g.status.tokens.mean_ub) << " +- " << bits(g.status.tokens.error_ub)
+      << '\n'
+      << "  link, drifts, alarms       " << fixed(static_cast<double>(g.status.link_q16) / 65536.0, 3) << ", "
+      << g.status.drifts << ", " << g.status.alarms << '\n';
+}
+
 }  // namespace
 
 void print_summary(std::ostream& out, run_result const& result) {
@@ -128,6 +147,7 @@ void print_summary(std::ostream& out, run_result const& result) {
   print_time(out, result);
   print_counts(out, result);
   print_choices(out, result.choices);
+  print_guard(out, result);
   print_quality(out, result);
 }
 

@@ -57,18 +57,23 @@ class policy_moe {
                      of(input),          {&routed.hidden_norm, 1}};
     if (early_router_) r = early_router_->commit(layer, r);
     if (recorder_ != nullptr) recorder_->record(layer, {r.experts, r.weights, {}, 1});
-    buddy::layer_plan const& plan = policy_->resolve(layer, r);
-    host_->run_layer(*policy_, plan);
+    plan_ = &policy_->resolve(layer, r);
+    host_->run_layer(*policy_, *plan_);
     std::size_t n = 0;
-    for (buddy::assignment const& a : plan.assignments) uses_[n++] = {a.expert, a.weight, slot_of(a), is_replaced(a)};
+    for (buddy::assignment const& a : plan_->assignments) uses_[n++] = {a.expert, a.weight, slot_of(a), is_replaced(a)};
     return {uses_.data(), n};
   }
 
-  /// @pre `serve` was called, or no plan names a surrogate or a low-precision copy
+  /// @pre `serves`, or no plan names a surrogate or a low-precision copy
   void add_stand_in(std::uint16_t layer, expert_use const& use, std::span<float const> input,
                     std::span<float> sum) const noexcept {
     stand_ins_->add(layer, use, input, sum);
   }
+  [[nodiscard]] bool serves() const noexcept { return stand_ins_ != nullptr; }
+
+  [[nodiscard]] Policy& policy() noexcept { return *policy_; }
+  /// Of the layer that was resolved last.
+  [[nodiscard]] buddy::layer_plan const& plan() const noexcept { return *plan_; }
 
  private:
   [[nodiscard]] static bool is_replaced(buddy::assignment const& a) noexcept {
@@ -91,6 +96,7 @@ class policy_moe {
   Host* host_;
   buddy::trace_recorder* recorder_;
   std::optional<early_router> early_router_;
+  buddy::layer_plan const* plan_ = nullptr;
   served_stand_ins const* stand_ins_ = nullptr;
   std::array<expert_use, buddy::max_top_k> uses_{};
 };

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "harness/auto_eviction.hpp"
+#include "harness/guard/guard_report.hpp"
 #include "harness/policy/settings.hpp"
 #include "harness/run/measured_time.hpp"
 #include "harness/sim/charged_shape.hpp"
@@ -33,6 +34,7 @@ struct run_result {
   std::uint64_t n_tokens{};
   clock_totals time;                                ///< modelled, but for the bytes that a measured link has carried
   std::optional<measured_time> measured;            ///< nothing when the CPU has run the model
+  std::optional<guard_report> guard;                ///< of a guarded run; its audits are part of the time
   std::uint16_t n_layers{};                         ///< of the model that ran
   buddy::layer_counters total;                      ///< decode
   std::vector<buddy::layer_counters> layers;        ///< decode, [n_layers]

@@ -4,6 +4,8 @@
 #include "harness/run/session.hpp"
 
 #include "harness/fidelity/planned_bytes.hpp"
+#include "harness/guard/guarded_moe.hpp"
+#include "harness/guard/loss_setup.hpp"
 #include "harness/policy/compose.hpp"
 #include "harness/run/calibration.hpp"
 #include "harness/run/device_run.hpp"
@@ -56,13 +58,6 @@ void add_quality(run_result& r, std::vector<sequence> const& set, evaluation_log
   r.tasks = summarise_tasks(scores);
 }
 
-buddy::expected_errors expected_losses(policy_settings const& settings, buddy::profile const& profile) {
-  auto const of_layer = [&](std::uint16_t l) -> buddy::stand_in_set const& {
-    return buddy::stand_ins_named(profile, stand_ins_of_layer(settings, l));
-  };
-  return buddy::losses_of(profile, of_layer, settings.loss.buddies);
-}
-
 std::string folder_name(std::filesystem::path const& folder) {
   auto const name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
   return name.string();
@@ -111,26 +106,28 @@ buddy::model_shape session::charged_model() const noexcept {
 
 void session::prepare(std::vector<policy_settings> const& policies) {
   for (policy_settings const& s : policies) {
-    if (device_ != nullptr && has_stand_ins(s))
-      throw buddy::config_error("policy '" + s.name + "' computes stand-ins, which --backend cuda does not");
     if (needs_low_precision(s) && !has_stand_ins(s))
       throw buddy::config_error("policy '" + s.name +
                                 "' uses low-precision copies, which the model here does not have: name some with "
                                 "--stand-ins");
+    if (device_ != nullptr && (needs_losses(s) || has_stand_ins(s)))
+      throw buddy::config_error("policy '" + s.name + "' computes stand-ins, which --backend cuda does not");
   }
   if (!plan_trace_ && std::any_of(policies.begin(), policies.end(), is_planned))
     plan_trace_ = calibration_trace(model_, options_.evaluation.n_tokens, options_.evaluation.seed);
-  if (profile_ || std::none_of(policies.begin(), policies.end(), needs_profile)) return;
-  std::filesystem::path file = options_.profile;
-  auto const beside = options_.model / "profile.safetensors";
-  if (file.empty() && std::filesystem::exists(beside)) file = beside;
-  if (file.empty()) {
-    calibration_options calibration;
-    calibration.seed = options_.evaluation.seed;
-    profile_ = calibrate(model_, calibration);
-  } else {
-    profile_ = buddy::io::read_profile(file, model_.identity(), model_.shape());
+  if (!profile_ && std::any_of(policies.begin(), policies.end(), needs_profile)) {
+    std::filesystem::path file = options_.profile;
+    auto const beside = options_.model / "profile.safetensors";
+    if (file.empty() && std::filesystem::exists(beside)) file = beside;
+    if (file.empty()) {
+      calibration_options calibration;
+      calibration.seed = options_.evaluation.seed;
+      profile_ = calibrate(model_, calibration);
+    } else {
+      profile_ = buddy::io::read_profile(file, model_.identity(), model_.shape());
+    }
   }
+  prepare_losses(policies);
 }
 
 std::vector<std::string> session::warnings(std::vector<policy_settings> const& policies) const {
@@ -142,62 +139,74 @@ std::vector<std::string> session::warnings(std::vector<policy_settings> const& p
   return all;
 }
 
-/// What comes of decoding, wherever that happens.
-struct session::outcome {
-  evaluation_logits logits;
-  clock_totals time;
-  std::optional<measured_time> measured;
-};
-
-session::outcome session::decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
-                                 buddy::trace_recorder* recorder) const {
-  std::optional<early_router> early;
-  if (settings.route_ahead != 0) early.emplace(charged_model(), rows, settings.route_ahead);
-  if (device_ != nullptr) {
-    auto run = run_on_device(*device_, evaluation_, composed.policy(), machine_, shape_, std::move(early), recorder);
-    return {std::move(run.logits), run.time, std::move(run.measured)};
-  }
-  offload_clock clock{machine_, shape_};
-  policy_moe moe{composed.policy(), clock, recorder};
-  std::optional<served_stand_ins> stand_ins;
-  if (has_stand_ins(settings)) moe.serve(stand_ins.emplace(settings, *profile_, model_));
-  if (early) moe.route_ahead(std::move(*early));
-  evaluation_logits logits = logits_of(model_, evaluation_, moe);
-  return {std::move(logits), clock.totals(), std::nullopt};
-}
-
 policy_settings session::planned(policy_settings const& settings) const {
   if (!is_planned(settings) || !plan_trace_) return settings;
   auto const plan = plan_bytes(*profile_, charged_model(), *plan_trace_, settings.cache_ratio, 0.0);
   return with_plan(settings, plan, *profile_);
 }
 
-run_result session::run(policy_settings const& given, buddy::trace_recorder* recorder) const {
+session::outcome session::decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
+                                 std::vector<sequence> const& set, loss_setup const* losses,
+                                 buddy::trace_recorder* recorder) const {
+  std::optional<early_router> early;
+  if (settings.route_ahead != 0) early.emplace(charged_model(), rows, settings.route_ahead);
+  if (device_ != nullptr) {
+    auto run = run_on_device(*device_, set, composed.policy(), machine_, shape_, std::move(early), recorder);
+    return {std::move(run.logits), run.time, std::move(run.measured), {}};
+  }
+  offload_clock clock{machine_, shape_};
+  policy_moe moe{composed.policy(), clock, recorder};
+  std::optional<served_stand_ins> stand_ins;
+  if (has_stand_ins(settings)) moe.serve(stand_ins.emplace(settings, *profile_, model_));
+  if (early) moe.route_ahead(std::move(*early));
+  if (losses == nullptr || losses->guard() == nullptr) {
+    evaluation_logits logits = logits_of(model_, set, moe);
+    return {std::move(logits), clock.totals(), std::nullopt, {}};
+  }
+  guarded_moe guarded{moe, *losses->guard(), model_, losses->loss_weights()};
+  evaluation_logits logits = guarded_logits(model_, set, guarded);
+  guard_report const report{losses->target_ub(), losses->guard()->status(), guarded.counts(),
+                            audit_ns(guarded.counts(), clock.cost(), model_.config())};
+  return {std::move(logits), clock.totals(), std::nullopt, report};
+}
+
+run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
+  return run_on(settings, evaluation_, exact_, recorder);
+}
+
+run_result session::run_on(policy_settings const& given, std::vector<sequence> const& set,
+                           evaluation_logits const& exact, buddy::trace_recorder* recorder) const {
   policy_settings const settings = planned(given);
   auto const routers = model_.routers();
   router_rows const rows{routers.data(), static_cast<std::uint32_t>(routers.size())};
-  std::optional<buddy::expected_errors> losses;
-  if (needs_losses(settings)) losses = expected_losses(settings, *profile_);
-  composed_policy composed{priced(settings, machine_, shape_), charged_model(), profile_ ? &*profile_ : nullptr, rows,
-                           losses ? loss_tables{losses->ref(), {}} : loss_tables{}};
-  outcome const decoded = decode(settings, composed, rows, recorder);
+  std::optional<loss_setup> const losses = losses_for(settings);
+  composed_policy composed{with_budget(settings, losses ? &*losses : nullptr), charged_model(),
+                           profile_ ? &*profile_ : nullptr, rows, losses ? losses->tables() : loss_tables{}};
+  outcome const decoded = decode(settings, composed, rows, set, losses ? &*losses : nullptr, recorder);
+  return result_of(settings, set, exact, composed.policy(), decoded);
+}
 
+run_result session::result_of(policy_settings const& settings, std::vector<sequence> const& set,
+                              evaluation_logits const& exact, harness_policy const& policy,
+                              outcome const& decoded) const {
   run_result r;
   r.settings = settings;
   r.model = folder_name(options_.model);
   r.machine = machine_;
   r.shape = shape_;
   r.seed = options_.evaluation.seed;
-  r.n_tokens = count_predictions(evaluation_);
+  r.n_tokens = count_predictions(set);
   r.time = decoded.time;
   r.measured = decoded.measured;
-  r.total = composed.policy().total();
-  r.residents = composed.policy().cache().by_worth();
-  for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(composed.policy().counters(l));
+  r.guard = decoded.guard;
+  if (r.guard) r.time.elapsed_ns += r.guard->audit_ns;
+  r.total = policy.total();
+  r.residents = policy.cache().by_worth();
+  for (std::uint16_t l = 0; l != model_.config().n_layers; ++l) r.layers.push_back(policy.counters(l));
   bool const global = settings.pool == buddy::pool_layout::global;
   for (std::uint16_t l = 0; l != (global ? 1 : model_.config().n_layers); ++l)
-    if (auto const* const report = composed.policy().cache().eviction(l).report()) r.choices.push_back(*report);
-  add_quality(r, evaluation_, decoded.logits, exact_);
+    if (auto const* const report = policy.cache().eviction(l).report()) r.choices.push_back(*report);
+  add_quality(r, set, decoded.logits, exact);
   return r;
 }
 

@@ -3,8 +3,11 @@
 /// What all runs of one process share: the model, the evaluation set, the exact run and the profile.
 #pragma once
 
+#include "harness/guard/exact_reference.hpp"
+#include "harness/guard/loss_setup.hpp"
 #include "harness/model/cuda/device_model.hpp"
 #include "harness/model/weights.hpp"
+#include "harness/policy/compose.hpp"
 #include "harness/policy/settings.hpp"
 #include "harness/run/evaluation_set.hpp"
 #include "harness/run/run_result.hpp"
@@ -65,17 +68,49 @@ class session {
   /// @param recorder  writes down the routing; may be null
   [[nodiscard]] run_result run(policy_settings const& settings, buddy::trace_recorder* recorder = nullptr) const;
 
+  /// The same on other sequences. @param exact  logits of the exact model on them
+  [[nodiscard]] run_result run_on(policy_settings const& settings, std::vector<sequence> const& set,
+                                  evaluation_logits const& exact, buddy::trace_recorder* recorder = nullptr) const;
+
+  /// Loss of a token over the expected losses of its slots, where it is most: measured on the calibration text under
+  /// the policy's own budget, unless the settings say it. @pre prepared, and the settings promise something
+  [[nodiscard]] double link_of(policy_settings const& settings) const;
+
+  /// The same with every slot's true loss known beforehand, and a budget such that `kl_bits` a token are lost on this
+  /// set within a few percent: what a decision by expected loss could reach. @pre needs_losses(settings)
+  [[nodiscard]] run_result run_oracle(policy_settings const& settings, std::vector<sequence> const& set,
+                                      evaluation_logits const& exact, double kl_bits) const;
+
   [[nodiscard]] session_options const& options() const noexcept { return options_; }
   [[nodiscard]] weights const& model() const noexcept { return model_; }
   /// Sizes of the model with the record size that is charged.
   [[nodiscard]] buddy::model_shape charged_model() const noexcept;
+  /// Bits per byte of the exact model on the calibration text: what a promise in percent is a share of. @pre prepared
+  [[nodiscard]] double calibration_bits() const noexcept { return reference_.bits_per_byte; }
 
  private:
+  /// What comes of decoding, wherever that happens.
+  struct outcome {
+    evaluation_logits logits;
+    clock_totals time;
+    std::optional<measured_time> measured;
+    std::optional<guard_report> guard;
+  };
+
+  [[nodiscard]] outcome decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
+                               std::vector<sequence> const& set, loss_setup const* losses,
+                               buddy::trace_recorder* recorder) const;
   /// The settings with a plan of the bytes where they ask for one. @pre prepared
   [[nodiscard]] policy_settings planned(policy_settings const& settings) const;
-  struct outcome;
-  [[nodiscard]] outcome decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
-                               buddy::trace_recorder* recorder) const;
+  [[nodiscard]] policy_settings with_budget(policy_settings settings, loss_setup const* losses) const;
+  [[nodiscard]] std::optional<loss_setup> losses_for(policy_settings const& settings) const;
+  void prepare_losses(std::vector<policy_settings> const& policies);
+  void add_missing_stand_ins(std::vector<policy_settings> const& policies);
+  [[nodiscard]] run_result oracle_with(policy_settings const& settings, std::vector<sequence> const& set,
+                                       evaluation_logits const& exact, std::uint64_t target_ub) const;
+  [[nodiscard]] run_result result_of(policy_settings const& settings, std::vector<sequence> const& set,
+                                     evaluation_logits const& exact, harness_policy const& policy,
+                                     outcome const& decoded) const;
 
   session_options options_;
   hardware machine_;
@@ -85,7 +120,10 @@ class session {
   std::shared_ptr<device_model const> device_;  // null on the CPU; of `model_`, which must not move
   evaluation_logits exact_;
   std::optional<buddy::profile> profile_;
-  std::optional<buddy::routing_trace> plan_trace_;  // when a policy asks for a plan
+  std::vector<sequence> calibration_;                 // when a policy decides by expected loss
+  exact_reference reference_;                         // on it
+  std::vector<evaluation_logits> exact_calibration_;  // [1], or empty
+  std::optional<buddy::routing_trace> plan_trace_;    // when a policy asks for a plan
 };
 
 /// Runs all rows, several at a time (on a GPU one after the other); the results are in the order of the rows whatever

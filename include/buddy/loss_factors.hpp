@@ -24,8 +24,8 @@ struct factor_beliefs {
 
   /// Of one factor alone.
   struct link {
-    std::uint32_t belief = 16;
-    std::uint32_t memory = 48;
+    std::uint32_t belief = 64;
+    std::uint32_t memory = 256;
   };
 };
 

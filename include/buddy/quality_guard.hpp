@@ -161,8 +161,9 @@ class quality_guard {
 
  private:
   static constexpr std::uint64_t largest_ub = std::uint64_t{1} << 40;
-  static constexpr std::uint32_t enough = 12;  // audits before an estimate is believed
-  static constexpr q16 sure_q16 = 107807;      // 1.645: one side, 95 %
+  static constexpr std::uint32_t enough = 12;         // audits before an estimate is believed
+  static constexpr std::uint32_t enough_tokens = 64;  // their losses have long tails
+  static constexpr q16 sure_q16 = 107807;             // 1.645: one side, 95 %
 
   [[nodiscard]] static std::uint64_t stratum_of(std::uint64_t spent_ub, std::uint32_t n_audits) noexcept {
     return std::max<std::uint64_t>(256, spent_ub / std::max(n_audits, 1U));
@@ -172,7 +173,7 @@ class quality_guard {
   [[nodiscard]] std::uint64_t allowed() const noexcept {
     std::uint64_t const whole = o_.target_ub * (100 - o_.margin_percent) / 100;
     // What whole tokens measured, where they did; the corrected expectation else.
-    std::uint64_t const lost = token_memory_.size() < enough ? expected_total_ub_ : measured_total_ub_;
+    std::uint64_t const lost = token_memory_.size() < enough_tokens ? expected_total_ub_ : measured_total_ub_;
     std::uint64_t const promised = o_.target_ub * now_;
     std::uint64_t const debt = lost > promised ? (lost - promised) / o_.payback_tokens : 0;
     return std::max(whole > debt ? whole - debt : 0, whole / 4);

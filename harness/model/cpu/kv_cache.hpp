@@ -6,6 +6,7 @@
 #include "harness/model/aligned_floats.hpp"
 #include "harness/model/config.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
@@ -22,6 +23,18 @@ class kv_cache {
         keys_{config.n_layers * n_heads_ * capacity_ * head_dim_},
         values_{keys_.size()} {}
 
+  kv_cache(kv_cache const& other)
+      : n_heads_{other.n_heads_},
+        head_dim_{other.head_dim_},
+        capacity_{other.capacity_},
+        keys_{other.keys_.size()},
+        values_{other.values_.size()},
+        size_{other.size_} {
+    std::ranges::copy(other.keys_.all(), keys_.data());
+    std::ranges::copy(other.values_.all(), values_.data());
+  }
+  kv_cache& operator=(kv_cache const&) = delete;
+
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
@@ -30,6 +43,9 @@ class kv_cache {
 
   /// `n` positions have been filled in every layer. @pre size() + n <= capacity()
   void advance(std::size_t n) noexcept { size_ += n; }
+
+  /// The last `n` positions are to be filled again. @pre n <= size()
+  void retract(std::size_t n) noexcept { size_ -= n; }
 
   /// [capacity, head_dim] of one head
   [[nodiscard]] std::span<float> keys(std::size_t layer, std::size_t head) noexcept { return part(keys_, layer, head); }
