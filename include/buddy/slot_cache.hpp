@@ -48,11 +48,9 @@ class slot_cache {
   [[nodiscard]] Eviction const& eviction(std::uint16_t layer) const noexcept { return pool_of(layer).eviction; }
   [[nodiscard]] std::uint64_t record_bytes(std::uint16_t layer) const noexcept { return record_bytes_[layer]; }
   [[nodiscard]] std::uint64_t evictions() const noexcept { return evictions_; }
-
   /// Records of `layer` may be in the `n_slots(layer)` slots from `first_slot(layer)` on, and in no other.
   [[nodiscard]] slot_id first_slot(std::uint16_t layer) const noexcept { return pool_of(layer).global(slot_id{}); }
   [[nodiscard]] std::uint32_t n_slots(std::uint16_t layer) const noexcept { return pool_of(layer).capacity; }
-
   [[nodiscard]] std::uint64_t bytes_used() const noexcept {
     std::uint64_t sum = 0;
     for (auto const& pool : pools_) sum += pool.bytes_used;
@@ -193,7 +191,7 @@ class slot_cache {
     return fit;
   }
 
-  /// O(capacity): whether no record is leased or in flight, so that all of them may be moved between batches.
+  /// O(capacity): whether no record is leased or in flight, so that all may be moved between batches.
   [[nodiscard]] bool at_rest() const noexcept {
     return std::all_of(slots_.begin(), slots_.end(),
                        [](auto const& slot) { return slot.state != residency::in_flight && slot.leases == 0; });
@@ -230,10 +228,9 @@ class slot_cache {
     return slots_[static_cast<std::size_t>(s)];
   }
 
-  [[nodiscard]] pool_type& pool_of(std::uint16_t layer) noexcept { return pools_[pools_.size() == 1 ? 0 : layer]; }
-  [[nodiscard]] pool_type const& pool_of(std::uint16_t layer) const noexcept {
-    return pools_[pools_.size() == 1 ? 0 : layer];
-  }
+  [[nodiscard]] std::size_t pool_index(std::uint16_t layer) const noexcept { return pools_.size() == 1 ? 0 : layer; }
+  [[nodiscard]] pool_type& pool_of(std::uint16_t layer) noexcept { return pools_[pool_index(layer)]; }
+  [[nodiscard]] pool_type const& pool_of(std::uint16_t layer) const noexcept { return pools_[pool_index(layer)]; }
 
   /// Evicts until `bytes` fit, or nothing at all. Where records are of one size one victim suffices and nothing is
   /// summed up; otherwise O(capacity).
