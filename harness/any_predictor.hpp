@@ -9,6 +9,7 @@
 #include <buddy/policies/prediction/markov.hpp>
 #include <buddy/policies/prediction/next_gate.hpp>
 #include <buddy/policies/prediction/none.hpp>
+#include <buddy/policies/prediction/oracle.hpp>
 #include <buddy/policies/prediction/previous_token.hpp>
 #include <buddy/policies/prediction/previous_token_fill.hpp>
 
@@ -25,7 +26,7 @@ class any_predictor {
   using model =
       std::variant<buddy::prediction::none, buddy::prediction::previous_token, buddy::prediction::previous_token_fill,
                    buddy::prediction::frequency, buddy::prediction::markov, buddy::prediction::next_gate,
-                   buddy::prediction::activation_map>;
+                   buddy::prediction::activation_map, buddy::prediction::oracle>;
 
   explicit any_predictor(model chosen) : model_(std::move(chosen)) {}
 

@@ -14,6 +14,7 @@
 #include <buddy/policies/sensitivity/never.hpp>
 #include <buddy/policies/sensitivity/score_gate.hpp>
 #include <buddy/policies/sensitivity/ser_gate.hpp>
+#include <buddy/policies/sensitivity/share_gate.hpp>
 #include <buddy/policies/sensitivity/weight_gate.hpp>
 
 #include <cstdint>
@@ -33,7 +34,8 @@ struct any_sensitivity {
     drop_cold,
     ser_gate,
     adapmoe_gate,
-    score_gate
+    score_gate,
+    share_gate
   };
 
   model chosen = model::never;
@@ -47,6 +49,7 @@ struct any_sensitivity {
   buddy::sensitivity::ser_gate ser_gate{};
   buddy::sensitivity::adapmoe_gate adapmoe_gate{};
   buddy::sensitivity::score_gate score_gate{};
+  buddy::sensitivity::share_gate share_gate{};
 
  private:
   // First, since its return type is deduced.
@@ -71,6 +74,8 @@ struct any_sensitivity {
         return question(adapmoe_gate);
       case model::score_gate:
         return question(score_gate);
+      case model::share_gate:
+        return question(share_gate);
       case model::never:
         break;
     }

@@ -191,6 +191,8 @@ void policy_flags::add_other_gates(CLI::App& command) {
               [](auto& s, double x) { s.other.cold_factor = x; });
   add<double>(command, "--ser-ratio", "ser_gate: smallest weight that is protected, in the largest",
               [](auto& s, double x) { s.other.ser_ratio = x; });
+  add<double>(command, "--replaceable-share", "share_gate: of the slots that may be replaced",
+              [](auto& s, double x) { s.other.replaceable_share = x; });
   add<double>(command, "--error-limit", "adapmoe_gate: of the squared share that may be replaced",
               [](auto& s, double x) { s.other.error_limit = x; });
   add<double>(command, "--score-threshold", "score_gate: smallest router probability that is protected",

@@ -7,6 +7,7 @@
 #include "harness/commands/outputs.hpp"
 #include "harness/commands/policy_flags.hpp"
 #include "harness/commands/session_flags.hpp"
+#include "harness/commands/timeline_flags.hpp"
 #include "harness/policy/presets.hpp"
 #include "harness/policy/registry.hpp"
 #include "harness/replay/replay_report.hpp"
@@ -57,6 +58,7 @@ struct replay_flags {
   std::uint32_t n_threads = 0;
   std::string json;
   std::string csv;
+  timeline_flags timeline;
 };
 
 std::string lower(std::string text) {
@@ -137,12 +139,15 @@ std::vector<policy_settings> settings_of(replay_flags const& flags) {
 }
 
 /// Rows of one trace: capacities x evictions, with the bounds of each capacity.
-std::vector<replay_result> rows_of(replay_flags const& flags, replay_input& input) {
+/// @param drawn  of the only row, or null
+std::vector<replay_result> rows_of(replay_flags const& flags, replay_input& input, timeline* drawn) {
   auto const settings = settings_of(flags);
   for (policy_settings const& s : settings) require_replayable(s, input.head());
   if (std::any_of(settings.begin(), settings.end(), needs_profile))
     input.hindsight = hindsight_of(input.parts, input.shape);
   auto const budgets = budgets_of(flags, input, settings.front().pool);
+  if (drawn != nullptr && budgets.size() * settings.size() != 1)
+    throw buddy::config_error("--trace-timeline goes with one eviction policy and one capacity");
   std::size_t const width = settings.size() + 1;  // the bounds come first: they take longest
   std::vector<replay_bounds> bounds(budgets.size());
   std::vector<replay_result> rows(budgets.size() * settings.size());
@@ -154,7 +159,7 @@ std::vector<replay_result> rows_of(replay_flags const& flags, replay_input& inpu
         if (i % width == 0) {
           bounds[b] = bounds_of(input.parts, input.shape, budgets[b], flags.seed);
         } else {
-          rows[b * settings.size() + i % width - 1] = replay(input, settings[i % width - 1], budgets[b]);
+          rows[b * settings.size() + i % width - 1] = replay(input, settings[i % width - 1], budgets[b], drawn);
         }
       },
       [&](std::size_t done) {
@@ -185,19 +190,27 @@ int compare_residency(replay_flags const& flags) {
 }
 
 int replay_all(replay_flags const& flags) {
-  require_outputs({{"--json", flags.json}, {"--csv", flags.csv}});
+  require_outputs({{"--json", flags.json}, {"--csv", flags.csv}, {"--trace-timeline", flags.timeline.file()}});
+  if (flags.timeline.asked() && flags.traces.size() != 1)
+    throw buddy::config_error("--trace-timeline goes with one trace");
   for (std::string const& trace : flags.traces) {  // each by itself: a trace may be named twice
     require_different({{"traces", trace}, {"--json", flags.json}});
     require_different({{"traces", trace}, {"--csv", flags.csv}});
+    require_different({{"traces", trace}, {"--trace-timeline", flags.timeline.file()}});
   }
   if (flags.check_residency) return compare_residency(flags);
   std::vector<replay_result> all;
+  auto drawn = flags.timeline.make();
   for (std::string const& file : flags.traces) {
     replay_input input = load(flags, file);
-    auto rows = rows_of(flags, input);
+    auto rows = rows_of(flags, input, drawn ? &*drawn : nullptr);
     if (!all.empty()) std::cout << '\n';
     print_replays(std::cout, rows, flags.tables);
     all.insert(all.end(), std::make_move_iterator(rows.begin()), std::make_move_iterator(rows.end()));
+  }
+  if (drawn) {
+    run_result const& r = all.front().run;
+    flags.timeline.write(*drawn, {"modelled", r.machine.name, r.shape.name, r.settings.name});
   }
   write_if_named(flags.json, replay_json_lines(all));
   write_if_named(flags.csv, replay_csv(all));
@@ -239,6 +252,7 @@ void add_replay_command(CLI::App& program, command_action& action) {
       ->capture_default_str();
   command.add_option("--json", flags->json, "write one line for each row to this file");
   command.add_option("--csv", flags->csv, "write the table to this file");
+  flags->timeline.add_to(command);
   flags->policy.add_all_but_eviction_to(command);
   command.footer(component_help());
   command.callback([&action, flags] { action = [flags] { return replay_all(*flags); }; });

@@ -5,6 +5,7 @@
 #include "harness/commands/outputs.hpp"
 #include "harness/commands/policy_flags.hpp"
 #include "harness/commands/session_flags.hpp"
+#include "harness/commands/timeline_flags.hpp"
 #include "harness/policy/presets.hpp"
 #include "harness/report/json.hpp"
 #include "harness/report/run_summary.hpp"
@@ -35,6 +36,7 @@ struct run_flags {
   std::string trace;
   std::string warm_from;
   std::string residency;
+  timeline_flags timeline;
 };
 
 policy_settings settings_of(run_flags const& flags) {
@@ -81,21 +83,29 @@ std::vector<buddy::expert_key> saved_residents(std::string const& file, weights 
 
 int run(run_flags const& flags) {
   policy_settings settings = settings_of(flags);
-  require_outputs({{"--json", flags.json}, {"--record-trace", flags.trace}, {"--save-residency", flags.residency}});
+  require_outputs({{"--json", flags.json},
+                   {"--record-trace", flags.trace},
+                   {"--save-residency", flags.residency},
+                   {"--trace-timeline", flags.timeline.file()}});
   require_different({{"--warm-from", flags.warm_from}, {"--json", flags.json}, {"--record-trace", flags.trace}});
   if (!flags.warm_from.empty() && (settings.warm || settings.cache_ratio == 1.0))
     throw buddy::config_error("--warm-from goes with neither --warm nor a cache ratio of 1");
-  session s{flags.session.options()};
+  session_options const options = flags.session.options();
+  if (flags.timeline.asked() && options.backend != backend_kind::cpu)
+    throw buddy::config_error("--trace-timeline draws the modelled clock: it does not go with --backend cuda");
+  session s{options};
   if (!flags.warm_from.empty()) settings.residents = saved_residents(flags.warm_from, s.model());
   s.prepare({settings});
   print_warnings(s.warnings({settings}));
   std::optional<buddy::trace_recorder> recorder;
   if (!flags.trace.empty()) recorder.emplace(s.model().shape(), s.model().identity());
-  run_result const result = s.run(settings, recorder ? &*recorder : nullptr);
+  auto drawn = flags.timeline.make();
+  run_result const result = s.run(settings, recorder ? &*recorder : nullptr, drawn ? &*drawn : nullptr);
   print_summary(std::cout, result);
   if (recorder) save_trace(flags.trace, *recorder, source_of(s.options().evaluation, result));
   if (!flags.residency.empty())
     buddy::io::write_residency(flags.residency, {s.model().identity(), s.model().shape(), result.residents});
+  if (drawn) flags.timeline.write(*drawn, {"modelled", result.machine.name, result.shape.name, settings.name});
   write_if_named(flags.json, to_json_lines({result}));
   return 0;
 }
@@ -112,6 +122,7 @@ void add_run_command(CLI::App& program, command_action& action) {
   command.add_option("--record-trace", flags->trace, "write the routing to this file");
   command.add_option("--save-residency", flags->residency, "write the experts that are resident at the end");
   command.add_option("--warm-from", flags->warm_from, "start with the experts of a --save-residency file resident");
+  flags->timeline.add_to(command);
   flags->policy.add_to(command);
   command.footer(component_help());
   command.callback([&action, flags] { action = [flags] { return run(*flags); }; });

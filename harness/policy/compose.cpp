@@ -135,6 +135,14 @@ buddy::slot_cache<any_eviction> make_cache(policy_settings const& s, buddy::mode
   return cache;
 }
 
+/// The oracle has no name on the command line: no engine knows the future.
+any_predictor make_predictor(component_source const& from) {
+  if (from.settings.predictor != "oracle")
+    return find_named(predictors(), "predictor", from.settings.predictor).make(from);
+  if (from.settings.future == nullptr) throw buddy::config_error("predictor 'oracle' needs the trace that is replayed");
+  return any_predictor{buddy::prediction::oracle{*from.settings.future, 1.0, from.settings.seed}};
+}
+
 harness_policy make_policy(policy_settings const& s, buddy::model_shape const& shape, buddy::profile const* profile,
                            buddy::cache_budget const& budget, std::optional<buddy::buddy_table> const& buddies,
                            std::vector<buddy::q16> const& layer_tau,
@@ -148,7 +156,7 @@ harness_policy make_policy(policy_settings const& s, buddy::model_shape const& s
                               losses};
   return {shape,
           make_cache(s, shape, profile, budget),
-          find_named(predictors(), "predictor", s.predictor).make(from),
+          make_predictor(from),
           find_named(sensitivities(), "sensitivity", s.sensitivity).make(from),
           find_named(selectors(), "selector", s.selector).make(from),
           s.rules};

@@ -96,6 +96,11 @@ any_sensitivity make_score_gate(component_source const& from) {
                                    buddy::sensitivity::score_gate::fixed(from.settings.other.score_threshold));
 }
 
+any_sensitivity make_share_gate(component_source const& from) {
+  return speaking<any_sensitivity>(any_sensitivity::model::share_gate, &any_sensitivity::share_gate,
+                                   buddy::sensitivity::share_gate::fixed(from.settings.other.replaceable_share));
+}
+
 template <any_sensitivity::model Chosen>
 any_sensitivity make_plain_sensitivity(component_source const&) {
   any_sensitivity any;
@@ -229,7 +234,7 @@ constexpr std::array<named<predictor_maker>, 7> predictor_table{{
     {"activation_map", "what the most similar earlier text used", make_activation_map},
 }};
 
-constexpr std::array<named<sensitivity_maker>, 10> sensitivity_table{{
+constexpr std::array<named<sensitivity_maker>, 11> sensitivity_table{{
     {"never", "no slot may be replaced", make_plain_sensitivity<any_sensitivity::model::never>},
     {"always", "every slot may be replaced", make_plain_sensitivity<any_sensitivity::model::always>},
     {"entropy_gate", "tokens with flat gate weights: TAE above --tau or --tau-percentile", make_entropy_gate},
@@ -241,6 +246,7 @@ constexpr std::array<named<sensitivity_maker>, 10> sensitivity_table{{
     {"ser_gate", "SER: below --ser-ratio times the largest, never the --keep-top heaviest", make_ser_gate},
     {"adapmoe_gate", "AdapMoE: the lightest, while their summed share squared is below --error-limit",
      make_adapmoe_gate},
+    {"share_gate", "a --replaceable-share of all slots, by lot (control)", make_share_gate},
 }};
 
 constexpr std::array<named<selector_maker>, 11> selector_table{{

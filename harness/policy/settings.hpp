@@ -9,6 +9,7 @@
 #include <buddy/cft.hpp>
 #include <buddy/neighbours.hpp>
 #include <buddy/policy_config.hpp>
+#include <buddy/routing_trace.hpp>
 #include <buddy/types.hpp>
 
 #include <cstdint>
@@ -44,6 +45,7 @@ struct rule_settings {
   double window_mass = 1.0;                                    ///< rank_window: P
   double full_mass = 0.6;                                      ///< precision_by_mass: T1
   double low_mass = 0.9;                                       ///< precision_by_mass: T2
+  double replaceable_share = 1.0;                              ///< share_gate
   double low_precision_ratio = 0.25;                           ///< precision_by_mass: bytes of a copy over the record's
 };
 
@@ -76,23 +78,24 @@ struct policy_settings {
   std::string selector = "none";
   buddy::policy_config rules{};
 
-  double tau = 0.95;                            ///< entropy_gate: forbids at or below it
-  std::optional<std::uint32_t> tau_percentile;  ///< entropy_gate: this percentile of each layer instead of tau
-  double temperature = 1.0;                     ///< entropy_gate
-  std::optional<double> gamma;                  ///< entropy_gate, margin_gate (0.25 there unless set)
-  double weight_threshold = 0.12;               ///< weight_gate
-  buddy::cft_options lists{};                   ///< coactivation: how the buddy lists are made
-  std::uint32_t search_limit = 16;              ///< selectors with lists: entries of one that are looked at
-  double eta = 0.0;                             ///< coactivation: weight of the live score
-  bool learnt = false;                          ///< markov: starts from the profile's transitions, as with `warm`
-  std::optional<double> ema_alpha;              ///< frequency: moving average; counts unless set
-  std::uint16_t gate_ahead = 1;                 ///< next_gate: layers
-  std::uint32_t n_maps = 64;                    ///< activation_map: texts that are kept
-  std::uint16_t route_ahead = 0;                ///< layers before which next_gate decides the routing; 0: the router
-  double half_life = 32.0;                      ///< lfu_decayed, steps
-  std::uint64_t seed = 1;                       ///< random, random_resident
-  loss_settings loss{};                         ///< expected_error
-  rule_settings other{};                        ///< of the selectors and gates of other engines
+  double tau = 0.95;                             ///< entropy_gate: forbids at or below it
+  std::optional<std::uint32_t> tau_percentile;   ///< entropy_gate: this percentile of each layer instead of tau
+  double temperature = 1.0;                      ///< entropy_gate
+  std::optional<double> gamma;                   ///< entropy_gate, margin_gate (0.25 there unless set)
+  double weight_threshold = 0.12;                ///< weight_gate
+  buddy::cft_options lists{};                    ///< coactivation: how the buddy lists are made
+  std::uint32_t search_limit = 16;               ///< selectors with lists: entries of one that are looked at
+  double eta = 0.0;                              ///< coactivation: weight of the live score
+  bool learnt = false;                           ///< markov: starts from the profile's transitions, as with `warm`
+  std::optional<double> ema_alpha;               ///< frequency: moving average; counts unless set
+  buddy::routing_trace const* future = nullptr;  ///< oracle: the trace that is replayed; outlives the policy
+  std::uint16_t gate_ahead = 1;                  ///< next_gate: layers
+  std::uint32_t n_maps = 64;                     ///< activation_map: texts that are kept
+  std::uint16_t route_ahead = 0;                 ///< layers before which next_gate decides the routing; 0: the router
+  double half_life = 32.0;                       ///< lfu_decayed, steps
+  std::uint64_t seed = 1;                        ///< random, random_resident
+  loss_settings loss{};                          ///< expected_error
+  rule_settings other{};                         ///< of the selectors and gates of other engines
 };
 
 /// What is resident at the start, in a word.

@@ -113,13 +113,14 @@ void require_replayable(policy_settings const& s, buddy::routing_trace const& tr
     refuse("sensitivity " + s.sensitivity, "gate weights");
 }
 
-replay_result replay(replay_input const& input, policy_settings const& settings, buddy::cache_budget const& budget) {
+replay_result replay(replay_input const& input, policy_settings const& settings, buddy::cache_budget const& budget,
+                     timeline* drawn) {
   replay_result r;
   describe(r, input, settings, budget);
   policy_settings const here = priced(settings, input.machine, input.charged);
   for (buddy::routing_trace const& part : input.parts) {
     composed_policy composed{here, input.shape, needs_profile(settings) ? &input.hindsight : nullptr, budget};
-    offload_clock clock{input.machine, input.charged};
+    offload_clock clock{input.machine, input.charged, drawn};
     player{composed.policy(), clock, input.shape.top_k}.play(part, r);
     r.run.total += composed.policy().total();
     r.prefill += composed.policy().total(buddy::phase::prefill);

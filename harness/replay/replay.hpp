@@ -8,6 +8,7 @@
 #include "harness/run/run_result.hpp"
 #include "harness/sim/charged_shape.hpp"
 #include "harness/sim/hardware.hpp"
+#include "harness/sim/timeline.hpp"
 
 #include <buddy/cache_budget.hpp>
 #include <buddy/counters.hpp>
@@ -53,9 +54,10 @@ struct replay_result {
 void require_replayable(policy_settings const& settings, buddy::routing_trace const& trace);
 
 /// Without the bounds, which rows of one budget share.
+/// @param drawn  is told what takes which time; may be null
 /// @throws buddy::config_error when the policy cannot be made
 [[nodiscard]] replay_result replay(replay_input const& input, policy_settings const& settings,
-                                   buddy::cache_budget const& budget);
+                                   buddy::cache_budget const& budget, timeline* drawn = nullptr);
 
 /// The popularity of these very tokens, and what else a profile counts.
 [[nodiscard]] buddy::profile hindsight_of(std::vector<buddy::routing_trace> const& parts,

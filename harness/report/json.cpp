@@ -87,6 +87,7 @@ json parameters_of(policy_settings const& s) {
           {"ser_ratio", s.other.ser_ratio},
           {"error_limit", s.other.error_limit},
           {"score_threshold", s.other.score_threshold},
+          {"replaceable_share", s.other.replaceable_share},
           {"outputs", buddy::to_string(s.other.outputs)},
           {"similarity_threshold", s.other.similarity_threshold},
           {"lambda", s.other.lambda},

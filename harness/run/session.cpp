@@ -147,14 +147,14 @@ policy_settings session::planned(policy_settings const& settings) const {
 
 session::outcome session::decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
                                  std::vector<sequence> const& set, loss_setup const* losses,
-                                 buddy::trace_recorder* recorder) const {
+                                 buddy::trace_recorder* recorder, timeline* drawn) const {
   std::optional<early_router> early;
   if (settings.route_ahead != 0) early.emplace(charged_model(), rows, settings.route_ahead);
   if (device_ != nullptr) {
     auto run = run_on_device(*device_, set, composed.policy(), machine_, shape_, std::move(early), recorder);
     return {std::move(run.logits), run.time, std::move(run.measured), {}};
   }
-  offload_clock clock{machine_, shape_};
+  offload_clock clock{machine_, shape_, drawn};
   policy_moe moe{composed.policy(), clock, recorder};
   std::optional<served_stand_ins> stand_ins;
   if (has_stand_ins(settings)) moe.serve(stand_ins.emplace(settings, *profile_, model_));
@@ -170,19 +170,19 @@ session::outcome session::decode(policy_settings const& settings, composed_polic
   return {std::move(logits), clock.totals(), std::nullopt, report};
 }
 
-run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder) const {
-  return run_on(settings, evaluation_, exact_, recorder);
+run_result session::run(policy_settings const& settings, buddy::trace_recorder* recorder, timeline* drawn) const {
+  return run_on(settings, evaluation_, exact_, recorder, drawn);
 }
 
 run_result session::run_on(policy_settings const& given, std::vector<sequence> const& set,
-                           evaluation_logits const& exact, buddy::trace_recorder* recorder) const {
+                           evaluation_logits const& exact, buddy::trace_recorder* recorder, timeline* drawn) const {
   policy_settings const settings = planned(given);
   auto const routers = model_.routers();
   router_rows const rows{routers.data(), static_cast<std::uint32_t>(routers.size())};
   std::optional<loss_setup> const losses = losses_for(settings);
   composed_policy composed{with_budget(settings, losses ? &*losses : nullptr), charged_model(),
                            profile_ ? &*profile_ : nullptr, rows, losses ? losses->tables() : loss_tables{}};
-  outcome const decoded = decode(settings, composed, rows, set, losses ? &*losses : nullptr, recorder);
+  outcome const decoded = decode(settings, composed, rows, set, losses ? &*losses : nullptr, recorder, drawn);
   return result_of(settings, set, exact, composed.policy(), decoded);
 }
 

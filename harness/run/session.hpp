@@ -66,11 +66,14 @@ class session {
   [[nodiscard]] std::vector<std::string> warnings(std::vector<policy_settings> const& policies) const;
 
   /// @param recorder  writes down the routing; may be null
-  [[nodiscard]] run_result run(policy_settings const& settings, buddy::trace_recorder* recorder = nullptr) const;
+  /// @param drawn     is told what takes which modelled time, on the CPU; may be null
+  [[nodiscard]] run_result run(policy_settings const& settings, buddy::trace_recorder* recorder = nullptr,
+                               timeline* drawn = nullptr) const;
 
   /// The same on other sequences. @param exact  logits of the exact model on them
   [[nodiscard]] run_result run_on(policy_settings const& settings, std::vector<sequence> const& set,
-                                  evaluation_logits const& exact, buddy::trace_recorder* recorder = nullptr) const;
+                                  evaluation_logits const& exact, buddy::trace_recorder* recorder = nullptr,
+                                  timeline* drawn = nullptr) const;
 
   /// Loss of a token over the expected losses of its slots, where it is most: measured on the calibration text under
   /// the policy's own budget, unless the settings say it. @pre prepared, and the settings promise something
@@ -99,7 +102,7 @@ class session {
 
   [[nodiscard]] outcome decode(policy_settings const& settings, composed_policy& composed, router_rows rows,
                                std::vector<sequence> const& set, loss_setup const* losses,
-                               buddy::trace_recorder* recorder) const;
+                               buddy::trace_recorder* recorder, timeline* drawn = nullptr) const;
   /// The settings with a plan of the bytes where they ask for one. @pre prepared
   [[nodiscard]] policy_settings planned(policy_settings const& settings) const;
   [[nodiscard]] policy_settings with_budget(policy_settings settings, loss_setup const* losses) const;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "harness/sim/layer_cost.hpp"
+#include "harness/sim/timeline.hpp"
 
 #include <buddy/assert.hpp>
 #include <buddy/layer_plan.hpp>
@@ -41,8 +42,9 @@ class offload_clock {
   /// Refills and prefetches that may wait for the link or be under way: one moves, one waits.
   static constexpr std::size_t background_limit = 2;
 
-  offload_clock(hardware const& h, charged_shape const& s)
-      : cost_(cost_of(h, s)), link_(link_of(h)), link_bytes_per_ns_(h.link_gbps) {
+  /// @param drawn  is told of everything that takes time; null: nobody is, at no cost
+  offload_clock(hardware const& h, charged_shape const& s, timeline* drawn = nullptr)
+      : cost_(cost_of(h, s)), link_(link_of(h)), link_bytes_per_ns_(h.link_gbps), drawn_(drawn) {
     background_.reserve(background_limit);
   }
 
@@ -69,14 +71,17 @@ class offload_clock {
     submit_demand(plan);
     submit_background(plan.refills);
     submit_background(policy.prefetch(next_layer(policy, plan.layer)));
+    if (drawn_ != nullptr) note_times(plan.layer);
 
     computed_alone_ns_ = demand_.empty() ? device * cost_.expert_ns : 0;
-    std::uint64_t end = start + device * cost_.expert_ns;
+    std::uint64_t const computed = start + device * cost_.expert_ns;
+    std::uint64_t end = computed;
     if (!demand_.empty()) {
       for (pending const& p : demand_) link_.wait(p.ticket);
       end = std::max(end - cost_.expert_ns, link_.now_ns()) + cost_.expert_ns;
     }
     link_.advance_to(std::max(end, start + host));
+    if (drawn_ != nullptr) draw(plan.layer, {start, computed, end, host});
     finish_demand(policy);
     settle(policy);
     account(plan.top_k);
@@ -89,7 +94,16 @@ class offload_clock {
   struct pending {
     buddy::expert_copy copy;
     buddy::ticket ticket;
-    bool in_background;  // already submitted by a prefetch or a refill, and settled as such
+    bool in_background;                   // already submitted by a prefetch or a refill, and settled as such
+    buddy::transfer::link_times times{};  // only if drawn
+  };
+
+  /// What `draw` needs of one layer.
+  struct layer_times {
+    std::uint64_t start_ns;     ///< of the experts
+    std::uint64_t computed_ns;  ///< their end, if nothing is waited for
+    std::uint64_t end_ns;       ///< their end
+    std::uint64_t host_ns;      ///< what the CPU takes
   };
 
   /// Distinct experts that the device reads in this layer; a token never computes one twice.
@@ -133,12 +147,12 @@ class offload_clock {
   void submit_demand(buddy::layer_plan const& plan) {
     demand_.clear();
     for (pending const& p : background_) {
-      if (needed(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true});
+      if (needed(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true, {}});
     }
     for (buddy::expert_copy const& c : plan.fetches) {
       buddy::ticket const t = link_.submit(c);
       BUDDY_ASSERT(t != buddy::no_ticket);  // the queue holds more than the background and one token's experts
-      demand_.push_back({c, t, false});
+      demand_.push_back({c, t, false, {}});
     }
   }
 
@@ -146,7 +160,7 @@ class offload_clock {
   void submit_background(buddy::view<buddy::expert_copy const> copies) {
     for (buddy::expert_copy const& c : copies) {
       BUDDY_ASSERT(background_.size() < background_limit);
-      background_.push_back({c, link_.submit(c), true});
+      background_.push_back({c, link_.submit(c), true, {}});
     }
   }
 
@@ -156,6 +170,7 @@ class offload_clock {
       if (p.in_background) continue;
       policy.commit(p.copy);
       count_bytes(p.copy);
+      if (drawn_ != nullptr) drawn_->add(copy_span(p));
     }
   }
 
@@ -166,9 +181,45 @@ class offload_clock {
       if (!link_.done(p.ticket)) return false;
       policy.commit(p.copy);
       count_bytes(p.copy);
+      if (drawn_ != nullptr) drawn_->add(copy_span(p));
       return true;
     };
     background_.erase(std::remove_if(background_.begin(), background_.end(), arrived), background_.end());
+  }
+
+  /// Cancellations are over for this layer, so the link's schedule stands until the next one's.
+  void note_times(std::uint16_t layer) noexcept {
+    drawn_->begin_layer(layer);
+    auto const note = [this](pending& p) {
+      if (auto const t = link_.times(p.ticket)) p.times = *t;
+    };
+    std::for_each(background_.begin(), background_.end(), note);
+    std::for_each(demand_.begin(), demand_.end(), note);
+  }
+
+  [[nodiscard]] static timeline_span copy_span(pending const& p) noexcept {
+    return {p.times.start_ns,     p.times.end_ns, span_kind::copy, p.copy.expert.layer,
+            p.copy.expert.expert, p.copy.why,     p.copy.bytes};
+  }
+
+  /// The layer and its parts; the last expert to arrive is computed after the wait for it.
+  void draw(std::uint16_t layer, layer_times const& t) noexcept {
+    std::uint64_t const rest_end = layer_began_ns_ + cost_.rest_ns;
+    std::uint64_t const host_end = t.start_ns + t.host_ns;
+    std::uint64_t const all_end = std::max(t.end_ns, host_end);
+    std::uint64_t const waited = t.end_ns - t.computed_ns;
+    std::uint64_t const paused = waited == 0 ? t.end_ns : t.computed_ns - cost_.expert_ns;
+    auto const part = [&](span_kind kind, std::uint64_t begin, std::uint64_t end) {
+      if (begin < end) drawn_->add({begin, end, kind, layer});
+    };
+    part(span_kind::layer, layer_began_ns_, all_end);
+    part(span_kind::rest, layer_began_ns_, rest_end);
+    part(span_kind::resolve, rest_end, t.start_ns);
+    part(span_kind::experts, t.start_ns, paused);
+    part(span_kind::stall, paused, paused + waited);
+    part(span_kind::experts, paused + waited, t.end_ns);
+    part(span_kind::stall, t.end_ns, host_end);
+    part(span_kind::host, t.start_ns, host_end);
   }
 
   void count_bytes(buddy::expert_copy const& c) noexcept {
@@ -191,6 +242,7 @@ class offload_clock {
   std::uint64_t layer_began_ns_{};
   std::uint64_t computed_alone_ns_{};  // of the layer before, when nobody waited for the link
   double link_bytes_per_ns_;
+  timeline* drawn_;
 };
 
 }  // namespace harness

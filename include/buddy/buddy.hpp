@@ -56,6 +56,7 @@
 #include <buddy/policies/sensitivity/never.hpp>
 #include <buddy/policies/sensitivity/score_gate.hpp>
 #include <buddy/policies/sensitivity/ser_gate.hpp>
+#include <buddy/policies/sensitivity/share_gate.hpp>
 #include <buddy/policies/sensitivity/weight_gate.hpp>
 #include <buddy/policies/transfer/immediate.hpp>
 #include <buddy/policies/transfer/sim_link.hpp>

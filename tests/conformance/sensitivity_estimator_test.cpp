@@ -10,6 +10,7 @@
 #include <buddy/policies/sensitivity/never.hpp>
 #include <buddy/policies/sensitivity/score_gate.hpp>
 #include <buddy/policies/sensitivity/ser_gate.hpp>
+#include <buddy/policies/sensitivity/share_gate.hpp>
 #include <buddy/policies/sensitivity/weight_gate.hpp>
 #include <buddy/testing/archetypes.hpp>
 #include <buddy/testing/sensitivity_laws.hpp>
@@ -27,7 +28,8 @@ TEMPLATE_TEST_CASE("a sensitivity estimator keeps the laws", "[conformance][sens
                    buddy::sensitivity::never, buddy::sensitivity::always, buddy::sensitivity::entropy_gate,
                    buddy::sensitivity::margin_gate, buddy::sensitivity::weight_gate, buddy::sensitivity::keep_top,
                    buddy::sensitivity::drop_cold, buddy::sensitivity::ser_gate, buddy::sensitivity::adapmoe_gate,
-                   buddy::sensitivity::score_gate, buddy::testing::archetypes::sensitivity) {
+                   buddy::sensitivity::score_gate, buddy::sensitivity::share_gate,
+                   buddy::testing::archetypes::sensitivity) {
   auto const top_k = GENERATE(std::uint16_t{1}, std::uint16_t{2}, std::uint16_t{6}, std::uint16_t{32});
   auto const seed = GENERATE(1U, 2U, 3U);
   CHECK(broken_sensitivity_law(TestType{}, model_shape{3, 64, top_k, 1}, seed) == "");
@@ -52,6 +54,7 @@ TEST_CASE("gates by rank and weight keep the laws at settings that cut through t
   CHECK(broken_sensitivity_law(buddy::sensitivity::ser_gate::fixed(2, 0.7), shape, 3) == "");
   CHECK(broken_sensitivity_law(buddy::sensitivity::drop_cold::fixed(1.2), shape, 4) == "");
   CHECK(broken_sensitivity_law(buddy::sensitivity::score_gate::fixed(0.5), shape, 5) == "");
+  CHECK(broken_sensitivity_law(buddy::sensitivity::share_gate::fixed(0.4), shape, 6) == "");
 }
 
 namespace {

@@ -134,3 +134,19 @@ TEST_CASE("immediate is done when it is submitted", "[golden][immediate]") {
   CHECK_FALSE(engine.cancel(b));
   CHECK(engine.bytes_moved() == 15);
 }
+
+TEST_CASE("sim_link tells when a copy moves, until it is done", "[golden][sim_link]") {
+  // one in flight: a 100 .. 1100, b issued 1100, data 1200 .. 2200; without b, c moves up to 1200 .. 2200
+  sim_link l = link(1);
+  ticket const a = l.submit(record(1000)), b = l.submit(record(1000)), c = l.submit(record(1000));
+  CHECK(l.times(b)->issue_ns == 1100);
+  CHECK(l.times(b)->start_ns == 1200);
+  CHECK(l.times(b)->end_ns == 2200);
+  CHECK(l.times(c)->end_ns == 3300);
+  CHECK(l.cancel(b));
+  CHECK_FALSE(l.times(b).has_value());
+  CHECK(l.times(c)->end_ns == 2200);
+  l.wait(a);
+  CHECK_FALSE(l.times(a).has_value());
+  CHECK_FALSE(l.times(ticket{17}).has_value());
+}

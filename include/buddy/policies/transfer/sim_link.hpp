@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +25,13 @@ struct sim_link_options {
   std::uint64_t bytes_per_second = 25'000'000'000U;  ///< once data flows; at most 10^15
   std::uint32_t in_flight_limit = 2;                 ///< copies issued and not done; 2 hide the latency
   std::uint32_t queue_capacity = 1024;               ///< copies submitted and not done
+};
+
+/// When one copy moves.
+struct link_times {
+  std::uint64_t issue_ns{};
+  std::uint64_t start_ns{};  ///< of the data
+  std::uint64_t end_ns{};
 };
 
 /// Moves time, not bytes: copies end when the link would have moved them.
@@ -70,6 +78,13 @@ class sim_link {
     for (std::size_t j = i; j != size_; ++j) schedule(j);
     cancelled_[static_cast<std::uint64_t>(t) % cancelled_.size()] = t;
     return true;
+  }
+
+  /// As it stands: a cancellation before it lets it move up. Nothing when it is done, cancelled or unknown.
+  [[nodiscard]] std::optional<link_times> times(ticket t) const noexcept {
+    std::size_t const i = find(t);
+    if (i == size_) return std::nullopt;
+    return link_times{at(i).issue_ns, at(i).start_ns, at(i).end_ns};
   }
 
   [[nodiscard]] std::uint64_t now_ns() const noexcept { return now_ns_; }
