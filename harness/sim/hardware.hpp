@@ -19,6 +19,7 @@ struct hardware {
   double moe_fixed_us{};       ///< launches of the expert part
   double resolve_us{};         ///< the policy's decision on the device
   double host_handshake_us{};  ///< device to host and back, once for each layer that uses the CPU
+  double device_tflops{};      ///< of large products, 10^12 a second, for prompts; 0: not charged. May be absent in a file
 };
 
 /// The machines known by name.
