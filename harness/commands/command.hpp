@@ -23,6 +23,7 @@ void add_convert_command(CLI::App& program, command_action& action);
 void add_guard_command(CLI::App& program, command_action& action);
 void add_pareto_command(CLI::App& program, command_action& action);
 void add_plan_command(CLI::App& program, command_action& action);
+void add_calibrate_command(CLI::App& program, command_action& action);
 void add_layers_command(CLI::App& program, command_action& action);
 void add_report_command(CLI::App& program, command_action& action);
 

@@ -58,6 +58,7 @@ int parse_and_run(int argc, char const* const* argv) {
   add_pareto_command(program, action);
   add_guard_command(program, action);
   add_plan_command(program, action);
+  add_calibrate_command(program, action);
   add_layers_command(program, action);
   add_report_command(program, action);
   refuse_empty_values(program);

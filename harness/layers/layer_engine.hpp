@@ -3,6 +3,7 @@
 /// The loop of an engine around a policy: what every mode runs on every machine.
 #pragma once
 
+#include "harness/layers/expert_waves.hpp"
 #include "harness/layers/layer_engine_totals.hpp"
 #include "harness/layers/layer_machine.hpp"
 #include "harness/sim/timeline.hpp"
@@ -34,12 +35,9 @@ class layer_engine {
       : machine_(&machine),
         policy_(&policy),
         drawn_(drawn),
-        slots_(std::size_t{max_tokens} * policy.shape().top_k),
-        wave_slots_(slots_.size()),
-        weights_(slots_.size()),
-        host_(slots_.size()) {
+        waves_(std::size_t{max_tokens} * policy.shape().top_k),
+        host_(std::size_t{max_tokens} * policy.shape().top_k) {
     BUDDY_ASSERT(machine.n_spare() != 0);
-    distinct_.reserve(slots_.size());
     background_.reserve(background_limit);
     demand_.reserve(policy.shape().n_experts + background_limit);
     spare_.reserve(machine.n_spare());
@@ -56,6 +54,28 @@ class layer_engine {
   void step(buddy::phase phase, RoutingOf&& routing_of) {
     policy_->begin_step(phase);
     for (std::uint16_t l = 0; l != policy_->shape().n_layers; ++l) layer(l, routing_of);
+    machine_->finish();
+    ++totals_.steps;
+  }
+
+  /// A step that the device runs by itself, while the host follows the same routing with its own policy and refills
+  /// behind it: what the device decides and what the host counts differ by experts that arrived in between.
+  /// @pre the policy neither fetches nor computes on the CPU
+  template <class RoutingOf>
+  void step_ahead(buddy::phase phase, std::size_t step, RoutingOf&& routing_of)
+    requires self_deciding_machine<Machine>
+  {
+    settle();
+    machine_->launch_step(step);
+    policy_->begin_step(phase);
+    for (std::uint16_t l = 0; l != policy_->shape().n_layers; ++l) {
+      policy_->background_room(static_cast<std::uint32_t>(background_limit - background_.size()));
+      buddy::layer_plan const& plan = policy_->resolve(l, routing_of(l));
+      BUDDY_ASSERT(plan.fetches.empty() && plan.waits.empty() && plan.host_experts.empty());
+      for (buddy::expert_copy const& c : plan.refills) machine_->withdraw(c.slot);
+      submit_background(plan.refills);
+      settle();
+    }
     machine_->finish();
     ++totals_.steps;
   }
@@ -97,16 +117,15 @@ class layer_engine {
     std::uint64_t const start = machine_->now_ns();
     compute(plan);
     settle();
-    if (drawn_ != nullptr) {
-      draw(span_kind::layer, l, began, machine_->now_ns());
-      draw(span_kind::rest, l, began, rest_end);
-      draw(span_kind::resolve, l, rest_end, start);
-    }
+    if (drawn_ == nullptr) return;
+    draw(span_kind::layer, l, began, machine_->now_ns());
+    draw(span_kind::rest, l, began, rest_end);
+    draw(span_kind::resolve, l, rest_end, start);
   }
 
   void compute(buddy::layer_plan const& plan) {
     std::uint64_t const start = machine_->now_ns();
-    read_plan(plan);
+    list_host(plan);
     make_way(plan);
     list_demand(plan);
     submit_demand();
@@ -115,7 +134,7 @@ class layer_engine {
     submit_background(policy_->prefetch(static_cast<std::uint16_t>((plan.layer + 1) % policy_->shape().n_layers)));
     if (drawn_ != nullptr) note_times();
     fetch_and_compute(plan);
-    std::uint64_t const device_end = machine_->now_ns();
+    auto const device_end = machine_->now_ns();
     machine_->host_end();
     computed_alone_ns_ = demand_.empty() ? device_end - start : 0;
     if (drawn_ == nullptr || n_host_ == 0) return;
@@ -123,14 +142,10 @@ class layer_engine {
     draw(span_kind::stall, plan.layer, device_end, machine_->now_ns());
   }
 
-  /// Where each routed slot is computed, as far as it is known, and what the CPU gets.
-  void read_plan(buddy::layer_plan const& plan) noexcept {
+  void list_host(buddy::layer_plan const& plan) noexcept {
     n_host_ = 0;
     for (std::uint32_t i = 0; i != plan.assignments.size; ++i) {
       buddy::assignment const& a = plan.assignments[i];
-      bool const here = a.how == buddy::resolution::own || a.how == buddy::resolution::buddy;
-      slots_[i] = here ? a.slot : buddy::no_slot;
-      weights_[i] = a.weight;
       if (a.how == buddy::resolution::host)
         host_[n_host_++] = {a.expert, static_cast<std::uint16_t>(i / plan.top_k), a.weight};
     }
@@ -150,8 +165,8 @@ class layer_engine {
   }
 
   [[nodiscard]] static bool needed(buddy::expert_key key, buddy::layer_plan const& plan) noexcept {
-    return std::any_of(plan.waits.begin(), plan.waits.end(),
-                       [&](buddy::expert_copy const& c) { return c.expert == key; });
+    auto const is_it = [&](buddy::expert_copy const& c) { return c.expert == key; };
+    return std::any_of(plan.waits.begin(), plan.waits.end(), is_it);
   }
 
   void list_demand(buddy::layer_plan const& plan) {
@@ -171,8 +186,7 @@ class layer_engine {
       spare_.push_back(buddy::slot_id{machine_->n_slots() + i - 1});
   }
 
-  /// In order, as far as there are slots.
-  void submit_demand() noexcept {
+  void submit_demand() noexcept {  // in order, as far as there are slots
     for (; n_submitted_ != demand_.size(); ++n_submitted_) {
       pending& p = demand_[n_submitted_];
       if (p.staged) {
@@ -197,8 +211,7 @@ class layer_engine {
   /// Waves: those that are resident, then those that arrive; all at once where the machine likes to wait for all.
   void fetch_and_compute(buddy::layer_plan const& plan) {
     std::uint32_t const per_wave = machine_->copies_per_wave();
-    first_wave_ = true;
-    begin_wave(plan);
+    waves_.begin(plan);
     std::uint32_t arrived = 0;
     std::size_t wave_begin = 0;
     if (demand_.size() > per_wave || per_wave == 1) send_wave(plan);
@@ -212,24 +225,7 @@ class layer_engine {
       arrived = 0;
       submit_demand();
     }
-    if (n_in_wave_ != 0 || first_wave_) send_wave(plan);
-  }
-
-  void begin_wave(buddy::layer_plan const& plan) noexcept {
-    std::copy_n(slots_.begin(), plan.assignments.size, wave_slots_.begin());
-    n_in_wave_ = static_cast<std::uint32_t>(plan.assignments.size) -
-                 static_cast<std::uint32_t>(
-                     std::count(wave_slots_.begin(), wave_slots_.begin() + plan.assignments.size, buddy::no_slot));
-    n_distinct_ = count_distinct(plan);
-  }
-
-  /// Records of the first wave: routed slots of one memory slot count once.
-  [[nodiscard]] std::uint32_t count_distinct(buddy::layer_plan const& plan) {
-    distinct_.assign(slots_.begin(), slots_.begin() + plan.assignments.size);
-    std::sort(distinct_.begin(), distinct_.end());
-    auto const end = std::unique(distinct_.begin(), distinct_.end());
-    auto const n = static_cast<std::uint32_t>(end - distinct_.begin());
-    return n != 0 && *(end - 1) == buddy::no_slot ? n - 1 : n;
+    send_wave(plan);
   }
 
   void await(buddy::layer_plan const& plan, pending& p) {
@@ -237,30 +233,13 @@ class layer_engine {
     machine_->link().wait(p.ticket);
     if (drawn_ != nullptr) draw(span_kind::stall, plan.layer, began, machine_->now_ns());
     if (!p.in_background) end_copy(p);  // else `settle` does
-    for (std::uint32_t i = 0; i != plan.assignments.size; ++i) {
-      buddy::assignment const& a = plan.assignments[i];
-      if (a.how != buddy::resolution::fetch || a.expert != p.copy.expert.expert) continue;
-      wave_slots_[i] = p.copy.slot;
-      ++n_in_wave_;
-    }
-    ++n_distinct_;
+    waves_.add(p.copy);
   }
 
   void send_wave(buddy::layer_plan const& plan) {
-    if (n_in_wave_ == 0 && !first_wave_) return;
-    std::uint64_t const began = machine_->now_ns();
-    machine_->experts({plan.layer,
-                       plan.n_tokens,
-                       plan.top_k,
-                       {wave_slots_.data(), plan.assignments.size},
-                       {weights_.data(), plan.assignments.size},
-                       n_distinct_,
-                       n_in_wave_,
-                       first_wave_});
+    auto const began = machine_->now_ns();
+    if (waves_.pending()) waves_.send(*machine_);
     if (drawn_ != nullptr) draw(span_kind::experts, plan.layer, began, machine_->now_ns());
-    std::fill_n(wave_slots_.begin(), plan.assignments.size, buddy::no_slot);
-    n_in_wave_ = n_distinct_ = 0;
-    first_wave_ = false;
   }
 
   /// Tells the policy which background copies have arrived.
@@ -274,6 +253,8 @@ class layer_engine {
 
   void end_copy(pending const& p) noexcept {
     if (!p.staged) policy_->commit(p.copy);
+    if constexpr (self_deciding_machine<Machine>)
+      if (!p.staged) machine_->publish(p.copy);
     totals_.link_bytes[static_cast<std::size_t>(p.copy.why)] += p.copy.bytes;
     if (drawn_ != nullptr) draw_copy(p);
   }
@@ -301,23 +282,16 @@ class layer_engine {
   void draw(span_kind kind, std::uint16_t layer, std::uint64_t begin, std::uint64_t end) noexcept {
     if (begin < end) drawn_->add({begin, end, kind, layer});
   }
-
   Machine* machine_;
   Policy* policy_;
   timeline* drawn_;
-  std::vector<buddy::slot_id> slots_;          // [n_tokens, top_k] where the residents are
-  std::vector<buddy::slot_id> wave_slots_;     // [n_tokens, top_k] of the wave that is being gathered
-  std::vector<buddy::slot_id> distinct_;       // scratch
-  std::vector<float> weights_;                 // [n_tokens, top_k]
+  expert_waves waves_;
   std::vector<buddy::host::mail_entry> host_;  // [n_host_]
   std::uint32_t n_host_{};
   std::vector<pending> background_;    // in the order of submission
   std::vector<pending> demand_;        // what this layer waits for
   std::size_t n_submitted_{};          // of `demand_`
   std::vector<buddy::slot_id> spare_;  // free ones
-  std::uint32_t n_in_wave_{};
-  std::uint32_t n_distinct_{};
-  bool first_wave_{};
   std::uint64_t computed_alone_ns_{};  // of the layer before, when nobody waited for the link
   std::uint64_t drawn_until_ns_{};
   engine_totals totals_;

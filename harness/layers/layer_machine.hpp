@@ -3,12 +3,15 @@
 /// What carries out the plans of a stack of layers: a modelled machine, this CPU, or a GPU.
 #pragma once
 
+#include "harness/policy/settings.hpp"
+
 #include <buddy/concepts/transfer_engine.hpp>
 #include <buddy/host/lane_mailbox.hpp>
 #include <buddy/types.hpp>
 #include <buddy/view.hpp>
 
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 
 namespace harness {
@@ -56,6 +59,17 @@ concept layer_machine = requires(M& m, M const& c, std::uint16_t layer, std::uin
   { c.n_spare() } noexcept -> std::same_as<std::uint32_t>;          // slots behind these, for what enters no cache
   { c.copies_per_wave() } noexcept -> std::same_as<std::uint32_t>;  // that one wave waits for
   { c.link_bytes(ns) } noexcept -> std::same_as<std::uint64_t>;     // that the link moves in so much time
+};
+
+/// A machine whose device can run a whole step by itself, from routing to outputs, with a table of residents that the
+/// host changes between steps.
+template <class M>
+concept self_deciding_machine = layer_machine<M> && requires(M& m, std::size_t step, buddy::expert_copy const& copy,
+                                                             policy_settings const& settings) {
+  m.begin_mode(settings);                                    // before the records of its residents are placed
+  { m.launch_step(step) } noexcept -> std::same_as<void>;    // of the routing that the machine was made for
+  { m.withdraw(copy.slot) } noexcept -> std::same_as<void>;  // steps launched later do not find who is in the slot
+  { m.publish(copy) } noexcept -> std::same_as<void>;        // steps launched later find the expert
 };
 
 }  // namespace harness

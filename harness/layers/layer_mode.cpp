@@ -51,7 +51,7 @@ constexpr std::array<layer_mode, 12> table{{
      true, false},
     {"host_lane", "the CPU computes every miss; refills in the background",
      [](policy_settings& s, mode_options const&) { s.rules.on_refused = buddy::resolution::host; }, false, false},
-    {"q_star", "misses divided between link and CPU so that both end together",
+    {"q_star", "misses divided between link and CPU so that both end together; refills in the background",
      [](policy_settings& s, mode_options const&) { s.rules.lanes.rule = buddy::lane_rule::q_star; }, false, false},
     {"drop", "every miss is left out",
      [](policy_settings& s, mode_options const&) {
@@ -87,6 +87,13 @@ layer_mode const& find_mode(std::string_view name) {
     known += (known.empty() ? "" : ", ") + std::string{m.name};
   }
   throw buddy::config_error("unknown mode '" + std::string{name} + "': one of " + known);
+}
+
+bool decides_alone(policy_settings const& s) noexcept {
+  if (s.cache_ratio == 1.0) return true;
+  bool const lets_all_go =
+      s.sensitivity == "always" || (s.sensitivity == "share_gate" && s.other.replaceable_share == 1.0);
+  return lets_all_go && s.predictor == "none" && (s.selector == "random_resident" || s.selector == "zero_fill");
 }
 
 policy_settings settings_of(layer_mode const& mode, mode_options const& options) {

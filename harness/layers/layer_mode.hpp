@@ -39,6 +39,10 @@ struct layer_mode {
 /// @throws buddy::config_error when there is no such mode
 [[nodiscard]] layer_mode const& find_mode(std::string_view name);
 
+/// Whether no miss of such a policy waits for the host: everything is resident, or all misses are replaced or dropped
+/// by rules that the device knows.
+[[nodiscard]] bool decides_alone(policy_settings const& s) noexcept;
+
 /// All but the first start with the most popular experts of the warm-up resident.
 [[nodiscard]] policy_settings settings_of(layer_mode const& mode, mode_options const& options);
 

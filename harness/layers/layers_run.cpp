@@ -76,7 +76,8 @@ layers_result run_modelled(layers_plan const& plan, hardware const& h, timeline*
 void predict(layers_plan const& plan, layers_result& measured) {
   layers_result const modelled = run_modelled(plan, measured.machine);
   for (std::size_t m = 0; m != measured.modes.size(); ++m)
-    measured.modes[m].predicted = modelled.tokens_per_second(modelled.modes[m]).median;
+    if (!measured.modes[m].predicted)
+      measured.modes[m].predicted = modelled.tokens_per_second(modelled.modes[m]).median;
 }
 
 }  // namespace harness

@@ -52,7 +52,9 @@ class running_mode {
   running_mode(layers_plan const& plan, policy_settings const& priced, Machine& machine, timeline* drawn)
       : plan_(&plan),
         machine_(&machine),
+        settings_(priced),
         routers_(views_of(plan.routing)),
+        alone_(!plan.prefill && decides_alone(priced)),
         composed_(priced, plan.stack.shape(), &plan.profile,
                   {routers_.data(), static_cast<std::uint32_t>(routers_.size())}),
         engine_(machine, composed_.policy(), plan.routing.n_tokens, drawn),
@@ -63,10 +65,10 @@ class running_mode {
 
   /// @returns seconds by the machine's clock
   double run(std::size_t first_step, std::size_t count) {
+    if constexpr (self_deciding_machine<Machine>) machine_->begin_mode(settings_);
     engine_.load_residents();
     std::uint64_t const began = machine_->now_ns();
-    for (std::size_t i = first_step; i != first_step + count; ++i)
-      engine_.step(plan_->phase(), [&](std::uint16_t l) { return reader_.at(i, l); });
+    for (std::size_t i = first_step; i != first_step + count; ++i) step(i);
     double const seconds = static_cast<double>(machine_->now_ns() - began) * 1e-9;
     engine_.drain();
     return seconds;
@@ -76,6 +78,14 @@ class running_mode {
   [[nodiscard]] engine_totals const& moved() const noexcept { return engine_.totals(); }
 
  private:
+  void step(std::size_t i) {
+    auto const routing_of = [&](std::uint16_t l) { return reader_.at(i, l); };
+    if constexpr (self_deciding_machine<Machine>) {
+      if (alone_) return engine_.step_ahead(plan_->phase(), i, routing_of);
+    }
+    engine_.step(plan_->phase(), routing_of);
+  }
+
   static std::vector<buddy::view<float const>> views_of(step_routing const& r) {
     std::vector<buddy::view<float const>> views;
     for (auto const& m : r.routers) views.push_back({m.data(), static_cast<std::uint32_t>(m.size())});
@@ -84,7 +94,9 @@ class running_mode {
 
   layers_plan const* plan_;
   Machine* machine_;
+  policy_settings settings_;
   std::vector<buddy::view<float const>> routers_;
+  bool alone_;  // the device needs no host in a step
   composed_policy composed_;
   layer_engine<Machine, harness_policy> engine_;
   layer_reader reader_;
@@ -138,7 +150,7 @@ template <layer_machine Machine>
 /// @param drawn  as in `run_modes`
 [[nodiscard]] layers_result run_modelled(layers_plan const& plan, hardware const& h, timeline* drawn = nullptr);
 
-/// Fills in what the cost model says of the same steps on a machine with these bandwidths.
+/// Fills in, where it is missing, what the cost model says of the same steps on a machine with these bandwidths.
 void predict(layers_plan const& plan, layers_result& measured);
 
 }  // namespace harness

@@ -14,6 +14,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace harness {
 
@@ -32,16 +33,11 @@ std::array<hardware, 3> const& machines() {
   return all;
 }
 
-struct field {
-  std::string_view name;
-  double hardware::* value;
-  double least;
-  double most;
-};
+using field = hardware_field;
 
 constexpr double most_gbps = 1e6;
 constexpr double most_us = 1e6;
-constexpr std::array<field, 8> fields{{
+constexpr std::array<field, 9> fields{{
     {"device_gbps", &hardware::device_gbps, 1e-3, most_gbps},
     {"link_gbps", &hardware::link_gbps, 1e-3, most_gbps},
     {"link_latency_us", &hardware::link_latency_us, 0, most_us},
@@ -50,6 +46,7 @@ constexpr std::array<field, 8> fields{{
     {"moe_fixed_us", &hardware::moe_fixed_us, 0, most_us},
     {"resolve_us", &hardware::resolve_us, 0, most_us},
     {"host_handshake_us", &hardware::host_handshake_us, 0, most_us},
+    {"device_tflops", &hardware::device_tflops, 0, 1e6},
 }};
 
 [[noreturn]] void refuse(std::string const& file, std::string const& rule) {
@@ -59,6 +56,7 @@ constexpr std::array<field, 8> fields{{
 double number_in(nlohmann::json const& object, field const& f, std::string const& file) {
   std::string const name{f.name};
   auto const at = object.find(name);
+  if (at == object.end() && f.value == &hardware::device_tflops) return 0.0;  // it came later than the others
   if (at == object.end()) refuse(file, name + " is missing");
   if (!at->is_number()) refuse(file, name + " must be a number");
   auto const x = at->get<double>();
@@ -69,9 +67,9 @@ double number_in(nlohmann::json const& object, field const& f, std::string const
 
 /// Of two fields with one name the reader would keep the last, in silence.
 nlohmann::json json_of(std::string_view text, std::string const& file) {
-  std::set<std::string> seen;
-  auto const check = [&](int, nlohmann::json::parse_event_t event, nlohmann::json& value) {
-    if (event == nlohmann::json::parse_event_t::key && !seen.insert(value.get<std::string>()).second)
+  std::set<std::pair<int, std::string>> seen;  // with its depth: `source` names the fields again
+  auto const check = [&](int depth, nlohmann::json::parse_event_t event, nlohmann::json& value) {
+    if (event == nlohmann::json::parse_event_t::key && !seen.insert({depth, value.get<std::string>()}).second)
       refuse(file, value.get<std::string>() + " is there twice");
     return true;
   };
@@ -89,19 +87,47 @@ std::string name_in(nlohmann::json const& object, std::string const& file) {
   return name;
 }
 
+/// Only read by people, but checked: a wrong name would say nothing about its field.
+void check_source(nlohmann::json const& source, std::string const& file) {
+  if (!source.is_object()) refuse(file, "source must be an object");
+  for (auto const& [name, text] : source.items())
+    if (find_hardware_field(name) == nullptr || !text.is_string())
+      refuse(file, "source must give a text for fields of a machine");
+}
+
 hardware parse(std::string_view text, std::string const& file) {
   auto const json = json_of(text, file);
   if (!json.is_object()) refuse(file, "must be one JSON object");
   hardware h;
   h.name = name_in(json, file);
   for (field const& f : fields) h.*f.value = number_in(json, f, file);
-  if (json.size() != fields.size() + 1) refuse(file, "has fields that no machine has");
+  std::size_t known = 1;
+  for (field const& f : fields) known += json.contains(std::string{f.name}) ? 1 : 0;
+  if (auto const at = json.find("source"); at != json.end()) {
+    check_source(*at, file);
+    ++known;
+  }
+  if (json.size() != known) refuse(file, "has fields that no machine has");
   return h;
 }
 
 }  // namespace
 
 std::span<hardware const> builtin_hardware() { return machines(); }
+
+std::span<hardware_field const> hardware_fields() { return fields; }
+
+hardware_field const* find_hardware_field(std::string_view name) {
+  auto const at = std::find_if(fields.begin(), fields.end(), [&](field const& f) { return f.name == name; });
+  return at == fields.end() ? nullptr : &*at;
+}
+
+std::string hardware_json(hardware const& h, std::map<std::string, std::string> const& source) {
+  nlohmann::ordered_json out{{"name", h.name}};
+  for (field const& f : fields) out[std::string{f.name}] = h.*f.value;
+  if (!source.empty()) out["source"] = source;
+  return out.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
 
 hardware load_hardware(std::string const& name) {
   if (name.size() > 5 && name.compare(name.size() - 5, 5, ".json") == 0) {
