@@ -152,9 +152,10 @@ std::string replay_csv(std::vector<replay_result> const& rows) {
       "trace,pool,eviction,slots,cache_ratio,lookups,hits,hit_rate,belady,random,static,compulsory,"
       "link_bytes_per_token,stall_share,tokens_per_second\n";
   for (replay_result const& r : rows) {
-    out += csv_field(r.trace) + "," + pool_name(r.run.settings) + "," + r.run.settings.eviction + "," + std::to_string(r.slots) +
-           "," + fixed(r.run.settings.cache_ratio, 6) + "," + std::to_string(r.run.total.lookups) + "," +
-           std::to_string(r.run.total.hits) + "," + fixed(r.run.hit_rate(), 6);
+    out += csv_field(r.trace) + "," + pool_name(r.run.settings) + "," + r.run.settings.eviction + "," +
+           std::to_string(r.slots) + "," + fixed(r.run.settings.cache_ratio, 6) + "," +
+           std::to_string(r.run.total.lookups) + "," + std::to_string(r.run.total.hits) + "," +
+           fixed(r.run.hit_rate(), 6);
     for (auto const& [name, counts] : named(r.bounds)) out += "," + fixed(hit_rate(counts->decode()), 6);
     out += "," + std::to_string(r.bounds.belady.decode().compulsory) + "," +
            fixed(r.run.link_bytes_per_token(r.run.time.all_link_bytes()), 0) + "," + fixed(r.run.stall_share(), 6) +

@@ -74,7 +74,8 @@ inline void check_residency(saved_residency const& saved, std::filesystem::path 
 /// The file appears whole or not at all.
 /// @throws config_error when the content breaks a rule of the format or the file cannot be written
 inline void write_residency(std::filesystem::path const& path, saved_residency const& saved) {
-  validate(model_shape{saved.shape.n_layers, saved.shape.n_experts, saved.shape.top_k, 1});  // else it could not be read
+  validate(
+      model_shape{saved.shape.n_layers, saved.shape.n_experts, saved.shape.top_k, 1});  // else it could not be read
   detail::check_residency(saved, path);
   std::vector<std::uint16_t> ids;
   for (expert_key const k : saved.experts) ids.insert(ids.end(), {k.layer, k.expert});

@@ -21,7 +21,8 @@ namespace buddy::inline v0 {
 
 namespace detail {
 
-/// x times 2^(exponent / 65536), rounded up; `unknown_loss_ub` when that is reached. @pre the exponent is in [-2^20, 15 x 65536]
+/// x times 2^(exponent / 65536), rounded up; `unknown_loss_ub` when that is reached. @pre the exponent is in [-2^20, 15
+/// x 65536]
 [[nodiscard]] BUDDY_HD constexpr std::uint32_t scaled_loss(std::uint64_t x, std::int32_t exponent_q16) noexcept {
   if (x >= unknown_loss_ub) return unknown_loss_ub;
   std::int32_t const whole = exponent_q16 >> 16;               // floor
