@@ -35,7 +35,9 @@ buddy::profile four_tokens() {
 
 /// Every pair of n experts was seen together `count` times.
 buddy::profile uniform(std::uint16_t n, std::uint32_t count) {
-  buddy::profile p{{1, n, 2, 1}, "m", 0, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  buddy::profile p{};
+  p.shape = {1, n, 2, 1};
+  p.model = "m";
   p.activations.assign(n, std::uint64_t{count} * (n - 1U));
   p.coactivations.assign(std::size_t{n} * n, count);
   for (std::uint16_t i = 0; i != n; ++i) p.coactivations[p.pair_index(0, i, i)] = 0;
