@@ -41,8 +41,8 @@ std::vector<sequence> self_written(weights const& model, std::span<sequence cons
   for (std::size_t i = 0; n_predictions != 0; ++i) {
     sequence const& from = begun[i % begun.size()];
     // Later rounds begin elsewhere in the sequence.
-    std::size_t const begin =
-        i / begun.size() * given_bytes % std::max<std::size_t>(1, from.bytes.size() - given_bytes);
+    std::size_t const places = from.bytes.size() > given_bytes ? from.bytes.size() - given_bytes : 1;
+    std::size_t const begin = i / begun.size() * given_bytes % places;
     sequence s{{}, "self", {}};
     decoder.begin_sequence();
     std::size_t const wanted = std::min<std::size_t>(n_predictions, model.config().max_positions);

@@ -142,7 +142,7 @@ void check_schema(json const& file) {
   }
 }
 
-TEST_CASE("--trace-timeline writes what viewers read", "[harness][timeline][cli]") {
+TEST_CASE("a timeline is what viewers read", "[harness][timeline][cli]") {
   cli::fixture const f;
   auto const file = f.file("timeline.json");
   for (char const* const policy : {"fetch", "prefetch", "random"}) {
