@@ -16,7 +16,7 @@ struct least {
 };
 
 struct nameless {
-  static constexpr buddy::resolution how = buddy::resolution::drop;
+  [[maybe_unused]] static constexpr buddy::resolution how = buddy::resolution::drop;
   std::uint64_t bytes() const noexcept { return 0; }
   void add(float, float const*, float*) const noexcept {}
 };
