@@ -4,9 +4,10 @@
 // One graph of several layers whose weights together are more than four times the second-level cache, so that none is
 // read from it; both kinds of graph are replayed in turns. An item is one layer.
 #include "device.hpp"
+#include "experts.cuh"
+#include "median.hpp"
 
 #include <buddy/cuda/dispatch.cuh>
-#include <buddy/splitmix64.hpp>
 
 #include <cuda_runtime.h>
 
@@ -25,15 +26,6 @@
 namespace {
 
 namespace device = buddy::cuda;
-using buddy::expert_record;
-
-/// Random bf16 in [-1/32, 1/32): zeros would be easier on the power, and so faster.
-__global__ void fill(std::uint16_t* data, std::size_t n) {
-  std::size_t const stride = std::size_t{gridDim.x} * blockDim.x;
-  for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride)
-    data[i] = static_cast<std::uint16_t>(
-        __float_as_uint(static_cast<float>(buddy::splitmix64(i) >> 40) * 0x1p-28F - 0.03125F) >> 16);
-}
 
 /// Records of some slots, each read once: the ceiling of any kernel that must read them.
 __global__ void __launch_bounds__(512) read_records(device::dispatch_arrays a, std::uint32_t const* distinct,
@@ -56,14 +48,6 @@ __global__ void __launch_bounds__(512) read_records(device::dispatch_arrays a, s
   if (sum == 0x1234'5678U) *sink = sum;
 }
 
-/// Sizes of a model's experts.
-struct model {
-  char const* name;
-  expert_record record;
-  std::uint32_t n_experts;
-  std::uint32_t top_k;
-};
-
 /// Layers of one model in device memory, each with weights of its own.
 struct layers {
   std::vector<device::dispatch_arrays> arrays;
@@ -71,26 +55,19 @@ struct layers {
   std::vector<std::uint32_t> n_distinct;
   std::size_t bytes = 0;  // that a step must read
 
-  layers(model const& m, std::uint32_t n_tokens, std::byte* pool, std::uint32_t n_slots, std::size_t at_least) {
+  layers(expert_model const& m, std::uint32_t n_tokens, std::byte* pool, std::uint32_t n_slots, std::size_t at_least) {
     std::uint64_t seed = n_tokens;
     for (std::uint32_t next = 0; bytes < at_least || arrays.size() < 4; next += m.n_experts)
       add(m, n_tokens, pool, next % n_slots, seed);
   }
 
  private:
-  void add(model const& m, std::uint32_t n_tokens, std::byte* pool, std::uint32_t first, std::uint64_t& seed) {
-    std::vector<buddy::slot_id> slots;
-    std::vector<std::uint32_t> used;
-    for (std::uint32_t t = 0; t != n_tokens; ++t) {
-      std::vector<std::uint32_t> own;
-      while (own.size() != m.top_k) {
-        std::uint32_t const e = first + buddy::below(buddy::splitmix64(seed++), m.n_experts);
-        if (std::find(own.begin(), own.end(), e) == own.end()) own.push_back(e);
-      }
-      for (std::uint32_t const e : own) {
-        slots.push_back(buddy::slot_id{e});
-        if (std::find(used.begin(), used.end(), e) == used.end()) used.push_back(e);
-      }
+  void add(expert_model const& m, std::uint32_t n_tokens, std::byte* pool, std::uint32_t first, std::uint64_t& seed) {
+    auto const slots = draw_slots(m, n_tokens, first, seed);
+    std::vector<std::uint32_t> used;  // in the order of their first use
+    for (buddy::slot_id const s : slots) {
+      auto const e = static_cast<std::uint32_t>(s);
+      if (std::find(used.begin(), used.end(), e) == used.end()) used.push_back(e);
     }
     std::size_t const hidden = m.record.hidden;
     device::dispatch_arrays a{.record = m.record,
@@ -110,11 +87,6 @@ struct layers {
   }
 };
 
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
-
 /// Every output is a number, and one of a size that the weights can give.
 bool plausible(layers const& l) {
   std::vector<float> y(std::size_t{l.arrays[0].n_tokens} * l.arrays[0].record.hidden);
@@ -127,8 +99,8 @@ bool plausible(layers const& l) {
   return true;
 }
 
-void decode(benchmark::State& state, model const& m, std::uint32_t n_tokens, std::byte* pool, std::uint32_t n_slots,
-            std::size_t at_least, bool early) {
+void decode(benchmark::State& state, expert_model const& m, std::uint32_t n_tokens, std::byte* pool,
+            std::uint32_t n_slots, std::size_t at_least, bool early) {
   layers const l(m, n_tokens, pool, n_slots, at_least);
   auto* const sink = allocate<std::uint32_t>(1);
   int multiprocessors = 0;
@@ -159,10 +131,7 @@ void decode(benchmark::State& state, model const& m, std::uint32_t n_tokens, std
 }
 
 void register_all(std::byte* pool, std::size_t pool_bytes, std::size_t at_least) {
-  static constexpr model models[] = {{"deepseek-v2-lite", {2048, 1408, buddy::weight_type::bf16}, 64, 6},
-                                     {"qwen3-30b-a3b", {2048, 768, buddy::weight_type::bf16}, 128, 8},
-                                     {"mixtral-8x7b", {4096, 14336, buddy::weight_type::bf16}, 8, 2}};
-  for (auto const& m : models) {
+  for (auto const& m : expert_models) {
     auto const n_slots = static_cast<std::uint32_t>(pool_bytes / m.record.bytes() / m.n_experts * m.n_experts);
     if (n_slots == 0) continue;
     for (std::uint32_t const n_tokens : {1U, 4U, 16U}) {
@@ -194,7 +163,7 @@ int main(int argc, char** argv) {
   require(cudaMemGetInfo(&free_bytes, &all_bytes));
   std::size_t const pool_bytes = std::min(free_bytes / 2, std::size_t{16} << 30) / 256 * 256;
   auto* const pool = allocate<std::byte>(pool_bytes);
-  fill<<<1024, 256>>>(reinterpret_cast<std::uint16_t*>(pool), pool_bytes / 2);
+  fill_weights<><<<1024, 256>>>(reinterpret_cast<std::uint16_t*>(pool), pool_bytes / 2);
   require(cudaDeviceSynchronize());
   register_all(pool, pool_bytes, std::size_t{8} * static_cast<std::size_t>(cache_bytes));
   benchmark::RunSpecifiedBenchmarks();

@@ -3,6 +3,8 @@
 //
 // Read and computation alternate, record by record, over more memory than any cache holds: what disturbs one disturbs
 // the other. `of_read` is the figure; the rates alone say more about the machine and its other guests.
+#include "median.hpp"
+
 #include <buddy/host/host_lane.hpp>
 #include <buddy/splitmix64.hpp>
 
@@ -139,11 +141,6 @@ bool alike(std::vector<float> const& a, std::vector<float> const& b) {
     norm += b[i] * b[i];
   }
   return norm > 0.0 && std::sqrt(difference / norm) <= 1e-2;
-}
-
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
 }
 
 void gemv(benchmark::State& state, expert_record const& record, instruction_set instructions) {

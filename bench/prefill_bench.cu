@@ -2,10 +2,11 @@
 // Prefill of one layer: the grouped kernels of the library against a loop of cuBLAS products, in turns, with what the
 // tensor cores make of it.
 #include "device.hpp"
+#include "experts.cuh"
+#include "median.hpp"
 
 #include <buddy/cuda/device.hpp>
 #include <buddy/cuda/dispatch_cublas.cuh>
-#include <buddy/splitmix64.hpp>
 
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
@@ -24,26 +25,10 @@ namespace {
 
 namespace device = buddy::cuda;
 
-/// Sizes of a model's experts.
-struct model {
-  char const* name;
-  buddy::expert_record record;
-  std::uint32_t n_experts;
-  std::uint32_t top_k;
-};
-
-/// Random bf16 in [-1/32, 1/32).
-__global__ void fill(std::uint16_t* data, std::size_t n) {
-  std::size_t const stride = std::size_t{gridDim.x} * blockDim.x;
-  for (std::size_t i = std::size_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += stride)
-    data[i] = static_cast<std::uint16_t>(
-        __float_as_uint(static_cast<float>(buddy::splitmix64(i) >> 40) * 0x1p-28F - 0.03125F) >> 16);
-}
-
 template <class T>
 T* filled(std::size_t bytes) {
   T* const data = allocate<T>(bytes / sizeof(T));
-  fill<<<1024, 256>>>(reinterpret_cast<std::uint16_t*>(data), bytes / 2);
+  fill_weights<><<<1024, 256>>>(reinterpret_cast<std::uint16_t*>(data), bytes / 2);
   require(cudaDeviceSynchronize());
   return data;
 }
@@ -54,17 +39,9 @@ struct layer {
   device::token_order order;
   std::vector<std::uint32_t> counts;
 
-  layer(model const& m, std::uint32_t n_tokens) : counts(m.n_experts) {
-    std::vector<buddy::slot_id> slots;
+  layer(expert_model const& m, std::uint32_t n_tokens) : counts(m.n_experts) {
     std::uint64_t seed = n_tokens;
-    for (std::uint32_t t = 0; t != n_tokens; ++t) {
-      std::vector<std::uint32_t> own;
-      while (own.size() != m.top_k) {
-        std::uint32_t const e = buddy::below(buddy::splitmix64(seed++), m.n_experts);
-        if (std::find(own.begin(), own.end(), e) == own.end()) own.push_back(e);
-      }
-      for (std::uint32_t const e : own) slots.push_back(buddy::slot_id{e});
-    }
+    auto const slots = draw_slots(m, n_tokens, 0, seed);
     std::vector<float> const weights(slots.size(), 1.0F / 8.0F);
     auto const n_routed = static_cast<std::uint32_t>(slots.size());
     device::count_by_slot({slots.data(), n_routed}, {weights.data(), n_routed}, {counts.data(), m.n_experts});
@@ -129,12 +106,7 @@ double difference(std::vector<float> const& a, std::vector<float> const& b) {
   return std::sqrt(error / norm);
 }
 
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
-
-void prefill(benchmark::State& state, model const& m, std::uint32_t n_tokens, cublasHandle_t handle) {
+void prefill(benchmark::State& state, expert_model const& m, std::uint32_t n_tokens, cublasHandle_t handle) {
   layer const l(m, n_tokens);
   device::stream const stream;
   bool const early = device::supports_dependent_launch(0);
@@ -174,10 +146,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "bench_prefill: cuBLAS does not start\n");
     return 1;
   }
-  static constexpr model models[] = {{"deepseek-v2-lite", {2048, 1408, buddy::weight_type::bf16}, 64, 6},
-                                     {"qwen3-30b-a3b", {2048, 768, buddy::weight_type::bf16}, 128, 8},
-                                     {"mixtral-8x7b", {4096, 14336, buddy::weight_type::bf16}, 8, 2}};
-  for (auto const& m : models) {
+  for (auto const& m : expert_models) {
     for (std::uint32_t const n_tokens : {64U, 512U, 4096U})
       benchmark::RegisterBenchmark(
           (std::string("cuda/prefill/") + m.name + "/tokens:" + std::to_string(n_tokens)).c_str(),

@@ -6,6 +6,7 @@
 #include "harness/layers/expert_waves.hpp"
 #include "harness/layers/layer_engine_totals.hpp"
 #include "harness/layers/layer_machine.hpp"
+#include "harness/sim/giving_way.hpp"
 #include "harness/sim/timeline.hpp"
 
 #include <buddy/assert.hpp>
@@ -151,29 +152,20 @@ class layer_engine {
     }
   }
 
-  /// Cancels what has not begun: everything that this layer does not need when the layer waits for the link, else only
-  /// prefetches for this layer, which come too late.
   void make_way(buddy::layer_plan const& plan) {
-    bool const waits_for_link = !plan.fetches.empty() || !plan.waits.empty();
     std::erase_if(background_, [&](pending const& p) {
-      bool const late = p.copy.why == buddy::copy_reason::prefetch && p.copy.expert.layer == plan.layer;
-      if (!(waits_for_link || late) || needed(p.copy.expert, plan) || !machine_->link().cancel(p.ticket)) return false;
+      if (!gives_way(p.copy, plan) || !machine_->link().cancel(p.ticket)) return false;
       policy_->cancel(p.copy);
       ++totals_.background_cancelled;
       return true;
     });
   }
 
-  [[nodiscard]] static bool needed(buddy::expert_key key, buddy::layer_plan const& plan) noexcept {
-    auto const is_it = [&](buddy::expert_copy const& c) { return c.expert == key; };
-    return std::any_of(plan.waits.begin(), plan.waits.end(), is_it);
-  }
-
   void list_demand(buddy::layer_plan const& plan) {
     demand_.clear();
     n_submitted_ = 0;
     for (pending const& p : background_)
-      if (needed(p.copy.expert, plan)) demand_.push_back(p);
+      if (is_awaited(p.copy.expert, plan)) demand_.push_back(p);
     n_submitted_ = demand_.size();
     for (buddy::expert_copy const& c : plan.fetches)
       demand_.push_back({c, buddy::no_ticket, false, c.slot == buddy::no_slot, 0, 0});

@@ -52,13 +52,7 @@ void require_memory(memory_need const& need, std::uint64_t available) {
 
 layers_result run_on_cpu(layers_plan const& plan, std::uint32_t n_threads, timeline* drawn) {
   std::uint32_t const threads = n_threads != 0 ? n_threads : std::max(1U, std::thread::hardware_concurrency());
-  layers_result r;
-  r.stack = plan.stack;
-  r.backend = "cpu";
-  r.routing = plan.routing.source;
-  r.n_tokens = plan.routing.n_tokens;
-  r.prefill = plan.prefill;
-  r.round_steps = plan.round_steps;
+  layers_result r = result_of(plan, "cpu");
   cpu_machine machine{plan.stack, slots_needed(plan), plan.routing.n_tokens, threads};
   r.machine = machine.measure();
   r.modes = run_modes(plan, r.machine, machine, drawn);

@@ -5,6 +5,7 @@
 
 #include "harness/report/json.hpp"
 #include "harness/report/text_table.hpp"
+#include "harness/sim/hardware.hpp"
 
 #include <buddy/resolution.hpp>
 
@@ -48,16 +49,9 @@ json ratio_json(layers_result const& r, mode_result const& m, char const* to) {
 }
 
 json machine_json(hardware const& h) {
-  return {{"name", h.name},
-          {"device_gbps", h.device_gbps},
-          {"link_gbps", h.link_gbps},
-          {"link_latency_us", h.link_latency_us},
-          {"cpu_gbps", h.cpu_gbps},
-          {"layer_fixed_us", h.layer_fixed_us},
-          {"moe_fixed_us", h.moe_fixed_us},
-          {"resolve_us", h.resolve_us},
-          {"host_handshake_us", h.host_handshake_us},
-          {"device_tflops", h.device_tflops}};
+  json out{{"name", h.name}};
+  for (hardware_field const& f : hardware_fields()) out[std::string{f.name}] = h.*f.value;
+  return out;
 }
 
 json same_bits(layers_result const& r, mode_result const& m) {

@@ -9,6 +9,8 @@
 #include <buddy/profile_builder.hpp>
 
 #include <algorithm>
+#include <string>
+#include <utility>
 
 namespace harness {
 
@@ -28,46 +30,20 @@ buddy::profile profile_of_warm_up(layers_plan const& plan) {
   return builder.finish();
 }
 
-namespace detail {
-
-buddy::layer_counters difference(buddy::layer_counters now, buddy::layer_counters const& before) {
-  now.tokens -= before.tokens;
-  now.lookups -= before.lookups;
-  now.hits -= before.hits;
-  for (std::size_t i = 0; i != buddy::n_resolutions; ++i) now.slots[i] -= before.slots[i];
-  for (std::size_t i = 0; i != buddy::n_refusals; ++i) now.refusals[i] -= before.refusals[i];
-  now.fetches -= before.fetches;
-  now.staged -= before.staged;
-  now.waits -= before.waits;
-  now.refills -= before.refills;
-  now.prefetches -= before.prefetches;
-  now.useful_prefetches -= before.useful_prefetches;
-  now.late_prefetches -= before.late_prefetches;
-  now.wasted_prefetches -= before.wasted_prefetches;
-  now.cancelled_refills -= before.cancelled_refills;
-  now.cancelled_prefetches -= before.cancelled_prefetches;
-  now.stand_in_rank_sum -= before.stand_in_rank_sum;
-  return now;
-}
-
-engine_totals difference(engine_totals now, engine_totals const& before) {
-  now.steps -= before.steps;
-  for (std::size_t i = 0; i != now.link_bytes.size(); ++i) now.link_bytes[i] -= before.link_bytes[i];
-  now.background_cancelled -= before.background_cancelled;
-  return now;
-}
-
-}  // namespace detail
-
-layers_result run_modelled(layers_plan const& plan, hardware const& h, timeline* drawn) {
+layers_result result_of(layers_plan const& plan, std::string backend) {
   layers_result r;
   r.stack = plan.stack;
-  r.backend = "modelled";
-  r.machine = h;
+  r.backend = std::move(backend);
   r.routing = plan.routing.source;
   r.n_tokens = plan.routing.n_tokens;
   r.prefill = plan.prefill;
   r.round_steps = plan.round_steps;
+  return r;
+}
+
+layers_result run_modelled(layers_plan const& plan, hardware const& h, timeline* drawn) {
+  layers_result r = result_of(plan, "modelled");
+  r.machine = h;
   modelled_machine machine{h, plan.stack.charged(), slots_needed(plan), flops_per_use(plan.stack)};
   r.modes = run_modes(plan, h, machine, drawn);
   return r;

@@ -41,6 +41,9 @@ struct layers_plan {
 /// Slots of the largest cache among the modes.
 [[nodiscard]] std::uint32_t slots_needed(layers_plan const& plan);
 
+/// What is known of a result before anything has run. @param backend  modelled, cpu or cuda
+[[nodiscard]] layers_result result_of(layers_plan const& plan, std::string backend);
+
 /// Counts the tokens of the warm-up.
 [[nodiscard]] buddy::profile profile_of_warm_up(layers_plan const& plan);
 
@@ -75,7 +78,7 @@ class running_mode {
   }
 
   [[nodiscard]] buddy::layer_counters counts() const noexcept { return composed_.policy().total(plan_->phase()); }
-  [[nodiscard]] engine_totals const& moved() const noexcept { return engine_.totals(); }
+  [[nodiscard]] engine_totals moved() const noexcept { return engine_.totals(); }
 
  private:
   void step(std::size_t i) {
@@ -102,14 +105,6 @@ class running_mode {
   layer_reader reader_;
 };
 
-namespace detail {
-
-/// Every count of `now` less that of `before`.
-[[nodiscard]] buddy::layer_counters difference(buddy::layer_counters now, buddy::layer_counters const& before);
-[[nodiscard]] engine_totals difference(engine_totals now, engine_totals const& before);
-
-}  // namespace detail
-
 /// All modes take their warm-up, then one round each, in turns: what disturbs one disturbs the next.
 /// @param h      what the policies believe the lanes take
 /// @param drawn  is told of the last mode's rounds, if it is the only one beside `all_resident`; may be null
@@ -135,8 +130,8 @@ template <layer_machine Machine>
     }
   }
   for (std::size_t m = 0; m != running.size(); ++m) {
-    results[m].counts = detail::difference(running[m]->counts(), results[m].counts);
-    results[m].moved = detail::difference(running[m]->moved(), results[m].moved);
+    results[m].counts = running[m]->counts() -= results[m].counts;  // less the warm-up's
+    results[m].moved = running[m]->moved() -= results[m].moved;
   }
   return results;
 }

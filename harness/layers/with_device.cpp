@@ -28,13 +28,7 @@ void predict_alone(layers_plan const& plan, hardware const& h, layers_result& r)
 }  // namespace
 
 layers_result run_on_cuda(layers_plan const& plan, hardware const& base, timeline* drawn) {
-  layers_result r;
-  r.stack = plan.stack;
-  r.backend = "cuda";
-  r.routing = plan.routing.source;
-  r.n_tokens = plan.routing.n_tokens;
-  r.prefill = plan.prefill;
-  r.round_steps = plan.round_steps;
+  layers_result r = result_of(plan, "cuda");
   cuda_machine machine{plan.stack, plan.routing, slots_needed(plan)};
   r.machine = machine.measure(base);
   r.modes = run_modes(plan, r.machine, machine, drawn);

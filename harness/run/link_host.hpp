@@ -3,6 +3,8 @@
 /// Carries plans out over a link that moves bytes in real time.
 #pragma once
 
+#include "harness/sim/giving_way.hpp"
+
 #include <buddy/assert.hpp>
 #include <buddy/concepts/transfer_engine.hpp>
 #include <buddy/error.hpp>
@@ -97,28 +99,20 @@ class link_host {
     return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(to - from).count());
   }
 
-  /// Cancels what nobody needs when the layer waits for the link, else prefetches for this layer, which come too late.
   template <class Policy>
   void make_way(Policy& policy, buddy::layer_plan const& plan) {
-    bool const waits_for_link = !plan.fetches.empty() || !plan.waits.empty();
     std::erase_if(background_, [&](pending const& p) {
-      bool const late = p.copy.why == buddy::copy_reason::prefetch && p.copy.expert.layer == plan.layer;
-      if (!(waits_for_link || late) || needed(p.copy.expert, plan) || !link_->cancel(p.ticket)) return false;
+      if (!gives_way(p.copy, plan) || !link_->cancel(p.ticket)) return false;
       policy.cancel(p.copy);
       ++totals_.background_cancelled;
       return true;
     });
   }
 
-  [[nodiscard]] static bool needed(buddy::expert_key key, buddy::layer_plan const& plan) noexcept {
-    return std::any_of(plan.waits.begin(), plan.waits.end(),
-                       [&](buddy::expert_copy const& c) { return c.expert == key; });
-  }
-
   void submit_demand(buddy::layer_plan const& plan) {
     demand_.clear();
     for (pending const& p : background_) {
-      if (!needed(p.copy.expert, plan)) continue;
+      if (!is_awaited(p.copy.expert, plan)) continue;
       demand_.push_back(p);
       demand_.back().in_background = true;
     }

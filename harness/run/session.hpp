@@ -108,7 +108,9 @@ class session {
   [[nodiscard]] policy_settings with_budget(policy_settings settings, loss_setup const* losses) const;
   [[nodiscard]] std::optional<loss_setup> losses_for(policy_settings const& settings) const;
   void prepare_losses(std::vector<policy_settings> const& policies);
-  void add_missing_stand_ins(std::vector<policy_settings> const& policies);
+  /// Kinds that policies ask for, and the profile beside the model does not have.
+  [[nodiscard]] std::vector<std::string> missing_stand_ins(std::vector<policy_settings> const& policies) const;
+  void fit_stand_ins(std::vector<std::string> names);
   [[nodiscard]] run_result oracle_with(policy_settings const& settings, std::vector<sequence> const& set,
                                        evaluation_logits const& exact, std::uint64_t target_ub) const;
   [[nodiscard]] run_result result_of(policy_settings const& settings, std::vector<sequence> const& set,

@@ -4,6 +4,7 @@
 #include "harness/fidelity/planned_bytes.hpp"
 #include "harness/fidelity/served_stand_ins.hpp"
 #include "harness/fidelity/stand_in_calibration.hpp"
+#include "harness/fidelity/stand_in_spec.hpp"
 #include "harness/guard/measured_link.hpp"
 #include "harness/guard/oracle_moe.hpp"
 #include "harness/policy/compose.hpp"
@@ -22,11 +23,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace harness {
 
 void session::prepare_losses(std::vector<policy_settings> const& policies) {
   if (std::none_of(policies.begin(), policies.end(), needs_losses)) return;
+  auto const missing = missing_stand_ins(policies);
+  for (std::string const& name : missing) static_cast<void>(stand_in_spec::parse(name));  // before all that takes long
   if (calibration_.empty()) {
     calibration_options calibration;
     calibration.seed = options_.evaluation.seed;
@@ -35,23 +39,26 @@ void session::prepare_losses(std::vector<policy_settings> const& policies) {
     exact_moe exact;
     exact_calibration_.push_back(logits_of(model_, calibration_, exact));
   }
-  add_missing_stand_ins(policies);
+  if (!missing.empty()) fit_stand_ins(missing);
 }
 
-/// The profile beside the model may have other kinds than a policy asks for, or none: those are fitted here.
-void session::add_missing_stand_ins(std::vector<policy_settings> const& policies) {
+std::vector<std::string> session::missing_stand_ins(std::vector<policy_settings> const& policies) const {
   std::vector<std::string> missing;
   for (policy_settings const& s : policies) {
     if (!needs_losses(s) || is_planned(s) || !s.loss.layer_stand_ins.empty()) continue;
     if (buddy::find_stand_ins(*profile_, s.loss.stand_ins) != nullptr) continue;
     if (std::ranges::find(missing, s.loss.stand_ins) == missing.end()) missing.push_back(s.loss.stand_ins);
   }
-  if (missing.empty()) return;
+  return missing;
+}
+
+/// Those of the profile are fitted again: the losses of all kinds come from one sample.
+void session::fit_stand_ins(std::vector<std::string> names) {
   for (buddy::stand_in_set const& set : profile_->stand_ins)
-    if (set.name != "zero") missing.push_back(set.name);
+    if (set.name != "zero") names.push_back(set.name);
   profile_->stand_ins.clear();
   stand_in_options options;
-  for (std::string const& name : missing)
+  for (std::string const& name : names)
     if (name != "zero") options.names.push_back(name);
   add_stand_ins(model_, calibration_, options, *profile_, [](std::string const&, double) {});
 }

@@ -3,6 +3,7 @@
 /// The virtual time of a model whose experts come over a link: what each layer of each token costs.
 #pragma once
 
+#include "harness/sim/giving_way.hpp"
 #include "harness/sim/layer_cost.hpp"
 #include "harness/sim/timeline.hpp"
 
@@ -124,30 +125,20 @@ class offload_clock {
     return static_cast<std::uint16_t>((layer + 1) % policy.shape().n_layers);
   }
 
-  /// Cancels what has not begun: everything that this layer does not need when the layer waits for the link, else only
-  /// prefetches for this layer, which come too late.
   template <class Policy>
   void make_way(Policy& policy, buddy::layer_plan const& plan) {
-    bool const waits_for_link = !plan.fetches.empty() || !plan.waits.empty();
-    auto const gives_way = [&](pending const& p) {
-      bool const late = p.copy.why == buddy::copy_reason::prefetch && p.copy.expert.layer == plan.layer;
-      if (!(waits_for_link || late) || needed(p.copy.expert, plan) || !link_.cancel(p.ticket)) return false;
+    std::erase_if(background_, [&](pending const& p) {
+      if (!gives_way(p.copy, plan) || !link_.cancel(p.ticket)) return false;
       policy.cancel(p.copy);
       ++totals_.background_cancelled;
       return true;
-    };
-    background_.erase(std::remove_if(background_.begin(), background_.end(), gives_way), background_.end());
-  }
-
-  [[nodiscard]] static bool needed(buddy::expert_key key, buddy::layer_plan const& plan) noexcept {
-    return std::any_of(plan.waits.begin(), plan.waits.end(),
-                       [&](buddy::expert_copy const& c) { return c.expert == key; });
+    });
   }
 
   void submit_demand(buddy::layer_plan const& plan) {
     demand_.clear();
     for (pending const& p : background_) {
-      if (needed(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true, {}});
+      if (is_awaited(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true, {}});
     }
     for (buddy::expert_copy const& c : plan.fetches) {
       buddy::ticket const t = link_.submit(c);

@@ -56,6 +56,27 @@ struct layer_counters {
     return *this;
   }
 
+  /// What was counted since `o`. @pre o was these counters at an earlier time
+  constexpr layer_counters& operator-=(layer_counters const& o) noexcept {
+    tokens -= o.tokens;
+    lookups -= o.lookups;
+    hits -= o.hits;
+    for (std::size_t i = 0; i != n_resolutions; ++i) slots[i] -= o.slots[i];
+    for (std::size_t i = 0; i != n_refusals; ++i) refusals[i] -= o.refusals[i];
+    fetches -= o.fetches;
+    staged -= o.staged;
+    waits -= o.waits;
+    refills -= o.refills;
+    prefetches -= o.prefetches;
+    useful_prefetches -= o.useful_prefetches;
+    late_prefetches -= o.late_prefetches;
+    wasted_prefetches -= o.wasted_prefetches;
+    cancelled_refills -= o.cancelled_refills;
+    cancelled_prefetches -= o.cancelled_prefetches;
+    stand_in_rank_sum -= o.stand_in_rank_sum;
+    return *this;
+  }
+
   constexpr bool operator==(layer_counters const&) const = default;
 
   [[nodiscard]] constexpr std::uint64_t slots_ending(resolution r) const noexcept {

@@ -5,6 +5,7 @@
 #include "catch.hpp"
 #include "harness/model/cpu/layers.hpp"
 #include "random_floats.hpp"
+#include "relative_difference.hpp"
 
 #include <buddy/io/half.hpp>
 
@@ -19,17 +20,6 @@ namespace device = harness::device;
 namespace {
 
 constexpr float poison = 1e30F;
-
-/// Largest difference relative to the largest value.
-template <class A, class B>
-double relative_difference(A const& a, B const& b) {
-  double difference = 0, largest = 0;
-  for (std::size_t i = 0; i != b.size(); ++i) {
-    difference = std::max(difference, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-  }
-  return difference / largest;
-}
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #include "harness/model/cpu/batch.hpp"
 #include "harness/model/cpu/decoder.hpp"
 #include "random_model.hpp"
+#include "relative_difference.hpp"
 #include "temporary_folder.hpp"
 
 #include <algorithm>
@@ -19,17 +20,6 @@ std::vector<std::uint8_t> bytes(std::size_t n) {
   std::vector<std::uint8_t> out(n);
   for (std::size_t i = 0; i != n; ++i) out[i] = static_cast<std::uint8_t>((i * 0x9E3779B97F4A7C15U) >> 56);
   return out;
-}
-
-/// Largest difference relative to the largest value.
-template <class A, class B>
-double relative_difference(A const& a, B const& b) {
-  double difference = 0, largest = 0;
-  for (std::size_t i = 0; i != b.size(); ++i) {
-    difference = std::max(difference, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
-    largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-  }
-  return difference / largest;
 }
 
 struct loaded {
