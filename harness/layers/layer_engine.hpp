@@ -6,11 +6,11 @@
 #include "harness/layers/expert_waves.hpp"
 #include "harness/layers/layer_engine_totals.hpp"
 #include "harness/layers/layer_machine.hpp"
-#include "harness/sim/giving_way.hpp"
 #include "harness/sim/timeline.hpp"
 
 #include <buddy/assert.hpp>
 #include <buddy/counters.hpp>
+#include <buddy/giving_way.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/resolution.hpp>
 #include <buddy/routing.hpp>
@@ -154,7 +154,7 @@ class layer_engine {
 
   void make_way(buddy::layer_plan const& plan) {
     std::erase_if(background_, [&](pending const& p) {
-      if (!gives_way(p.copy, plan) || !machine_->link().cancel(p.ticket)) return false;
+      if (!buddy::gives_way(p.copy, plan) || !machine_->link().cancel(p.ticket)) return false;
       policy_->cancel(p.copy);
       ++totals_.background_cancelled;
       return true;
@@ -165,7 +165,7 @@ class layer_engine {
     demand_.clear();
     n_submitted_ = 0;
     for (pending const& p : background_)
-      if (is_awaited(p.copy.expert, plan)) demand_.push_back(p);
+      if (buddy::is_awaited(p.copy.expert, plan)) demand_.push_back(p);
     n_submitted_ = demand_.size();
     for (buddy::expert_copy const& c : plan.fetches)
       demand_.push_back({c, buddy::no_ticket, false, c.slot == buddy::no_slot, 0, 0});

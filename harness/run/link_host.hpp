@@ -3,11 +3,10 @@
 /// Carries plans out over a link that moves bytes in real time.
 #pragma once
 
-#include "harness/sim/giving_way.hpp"
-
 #include <buddy/assert.hpp>
 #include <buddy/concepts/transfer_engine.hpp>
 #include <buddy/error.hpp>
+#include <buddy/giving_way.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/types.hpp>
 
@@ -102,7 +101,7 @@ class link_host {
   template <class Policy>
   void make_way(Policy& policy, buddy::layer_plan const& plan) {
     std::erase_if(background_, [&](pending const& p) {
-      if (!gives_way(p.copy, plan) || !link_->cancel(p.ticket)) return false;
+      if (!buddy::gives_way(p.copy, plan) || !link_->cancel(p.ticket)) return false;
       policy.cancel(p.copy);
       ++totals_.background_cancelled;
       return true;
@@ -112,7 +111,7 @@ class link_host {
   void submit_demand(buddy::layer_plan const& plan) {
     demand_.clear();
     for (pending const& p : background_) {
-      if (!is_awaited(p.copy.expert, plan)) continue;
+      if (!buddy::is_awaited(p.copy.expert, plan)) continue;
       demand_.push_back(p);
       demand_.back().in_background = true;
     }

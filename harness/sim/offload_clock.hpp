@@ -3,11 +3,11 @@
 /// The virtual time of a model whose experts come over a link: what each layer of each token costs.
 #pragma once
 
-#include "harness/sim/giving_way.hpp"
 #include "harness/sim/layer_cost.hpp"
 #include "harness/sim/timeline.hpp"
 
 #include <buddy/assert.hpp>
+#include <buddy/giving_way.hpp>
 #include <buddy/layer_plan.hpp>
 #include <buddy/policies/transfer/sim_link.hpp>
 
@@ -128,7 +128,7 @@ class offload_clock {
   template <class Policy>
   void make_way(Policy& policy, buddy::layer_plan const& plan) {
     std::erase_if(background_, [&](pending const& p) {
-      if (!gives_way(p.copy, plan) || !link_.cancel(p.ticket)) return false;
+      if (!buddy::gives_way(p.copy, plan) || !link_.cancel(p.ticket)) return false;
       policy.cancel(p.copy);
       ++totals_.background_cancelled;
       return true;
@@ -138,7 +138,7 @@ class offload_clock {
   void submit_demand(buddy::layer_plan const& plan) {
     demand_.clear();
     for (pending const& p : background_) {
-      if (is_awaited(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true, {}});
+      if (buddy::is_awaited(p.copy.expert, plan)) demand_.push_back({p.copy, p.ticket, true, {}});
     }
     for (buddy::expert_copy const& c : plan.fetches) {
       buddy::ticket const t = link_.submit(c);

@@ -4,6 +4,7 @@
 #include "src/expert_mover.hpp"
 
 #include <buddy/error.hpp>
+#include <buddy/giving_way.hpp>
 
 #include <algorithm>
 
@@ -15,10 +16,6 @@ constexpr buddy::expert_key nobody{0xffff, 0xffff};
 
 std::uint64_t nanoseconds(std::chrono::steady_clock::duration d) {
   return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(d).count());
-}
-
-bool names(buddy::view<buddy::expert_copy const> copies, buddy::expert_key key) {
-  return std::any_of(copies.begin(), copies.end(), [key](buddy::expert_copy const& c) { return c.expert == key; });
 }
 
 }  // namespace
@@ -118,12 +115,9 @@ void expert_mover::submit_background(buddy::view<buddy::expert_copy const> copie
   for (buddy::expert_copy const& c : copies) background_.push_back(submit(c, false));
 }
 
-/// What has not begun gives way when this layer waits, and a prediction for this very layer comes too late anyway.
 void expert_mover::make_way(buddy::layer_plan const& plan) {
-  bool const waits = !plan.fetches.empty() || !plan.waits.empty();
   std::erase_if(background_, [&](pending const& p) {
-    bool const late = p.copy.why == buddy::copy_reason::prefetch && p.copy.expert.layer == plan.layer;
-    if (!(waits || late) || names(plan.waits, p.copy.expert) || !queue_.cancel(p.ticket)) return false;
+    if (!buddy::gives_way(p.copy, plan) || !queue_.cancel(p.ticket)) return false;
     auto const slot = static_cast<std::size_t>(p.copy.slot);
     arriving_[slot] = 0;
     holder_[slot] = nobody;
